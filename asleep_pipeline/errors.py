@@ -1,0 +1,53 @@
+"""The one exception tree.
+
+```
+AsleepPipelineError
+├── UsageError            an argument cannot be used as given                    exit code 2
+├── ConfigurationError    a setting, the key, or the roster must change first    exit code 3
+├── LakeError             the lake cannot be opened, read or written             exit code 1
+├── WarehouseError        the published file cannot be built or read             exit code 1
+└── AsleepError           everything the Asleep API can do to us, see `asleep_pipeline.asleep.errors`
+```
+
+Every error says what is wrong, with the value, and what to do about it. None ever holds a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AsleepPipelineError(Exception):
+    """Anything this package raises on purpose.
+
+    Args:
+        problem: What is wrong, naming the thing and the value, as one sentence.
+        fix: What the reader can do about it, as one sentence; may be empty.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, problem: str, *, fix: str = "") -> None:
+        super().__init__(f"{problem} {fix}".strip())
+        self.problem = problem
+        self.fix = fix
+
+
+class UsageError(AsleepPipelineError):
+    """An argument cannot be used as given."""
+
+    exit_code = 2
+
+
+class ConfigurationError(AsleepPipelineError):
+    """A setting, the API key, or the roster must change before this can work."""
+
+    exit_code = 3
+
+
+class LakeError(AsleepPipelineError):
+    """The lake cannot be opened, read or written."""
+
+
+class WarehouseError(AsleepPipelineError):
+    """The published warehouse file cannot be built or read."""
