@@ -1,0 +1,6 @@
+"""The lake: a DuckLake that holds every answer and every session, one transaction over all tables."""
+
+from asleep_pipeline.lake.ducklake import Lake
+from asleep_pipeline.lake.tables import TABLES, Column, Table
+
+__all__ = ["TABLES", "Column", "Lake", "Table"]

@@ -1,0 +1,357 @@
+"""The one owner of the lake's connection and of its commits.
+
+A write is one DuckLake transaction over all tables. DuckLake does not sync its Parquet files before
+the catalog commits, so `Lake.write` does: files first, then their folders, then the commit. Writers
+of one machine take turns by a file lock (the operating system frees it when a process dies), because
+a SQLite catalog refuses a second writer at commit time; readers take no lock and always see one
+snapshot.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import structlog
+from filelock import FileLock
+
+from asleep_pipeline.errors import ConfigurationError, LakeError
+from asleep_pipeline.lake.engine import connect
+from asleep_pipeline.lake.tables import TABLES, Table
+
+log = structlog.get_logger(__name__)
+
+FORMAT_VERSION = 1
+_WRITER_WAIT_S = 600
+# Folders' time stamps advance with the kernel's tick, so look a little further back.
+_CLOCK_SLACK_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """A lake on the local disk: `<root>/catalog.sqlite` and Parquet files below `<root>/data`.
+
+    Use `Lake.create` once and `Lake.open` afterwards; the object itself holds no connection.
+    """
+
+    root: Path
+    shards: int
+
+    @classmethod
+    def create(cls, root: Path, *, shards: int) -> Lake:
+        """Make the lake, or open it where it is already made.
+
+        Args:
+            root: The lake's folder; made when missing.
+            shards: Number of shards, which stays as it is for the life of the lake.
+
+        Raises:
+            ConfigurationError: The lake exists with another number of shards.
+            LakeError: The lake cannot be made or opened.
+        """
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "data").mkdir(exist_ok=True)
+        lake = cls(root, shards)
+        with lake._writer_lock():
+            if not lake._is_made():
+                lake._make()
+        return cls.open(root, shards=shards)
+
+    @classmethod
+    def open(cls, root: Path, *, shards: int | None = None) -> Lake:
+        """Open a lake that exists.
+
+        Args:
+            root: The lake's folder.
+            shards: The number of shards expected, or None to take the lake's own.
+
+        Raises:
+            ConfigurationError: The lake has another number of shards.
+            LakeError: There is no lake, or it cannot be read.
+        """
+        lake = cls(root, shards or 0)
+        if not lake._is_made():
+            raise LakeError(
+                f"There is no lake at {root}.",
+                fix="Run `asleep-pipeline users import FILE` or `asleep-pipeline demo` first.",
+            )
+        with lake.read() as con:
+            stored, version = _one(con, "SELECT shards, format_version FROM lake_info")
+        if version > FORMAT_VERSION:
+            raise LakeError(
+                f"The lake at {root} has format {version}; this release reads {FORMAT_VERSION}.",
+                fix="Upgrade asleep-pipeline.",
+            )
+        if shards is not None and shards != stored:
+            raise ConfigurationError(
+                f"The lake at {root} was made with {stored} shards, the settings say {shards}.",
+                fix=f"Set ASLEEP_SHARDS={stored}, or use another ASLEEP_DATA_DIR.",
+            )
+        return cls(root, stored)
+
+    @contextmanager
+    def read(self, *, snapshot: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that sees one snapshot of all tables until it is closed.
+
+        Args:
+            snapshot: The snapshot to see; the newest when None.
+
+        Raises:
+            LakeError: The lake cannot be attached.
+        """
+        con = connect()
+        try:
+            self._attach(con, read_only=True, snapshot=snapshot)
+            con.execute("BEGIN")
+            yield con
+        finally:
+            con.close()
+
+    @contextmanager
+    def write(self, why: str) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One transaction over all tables, durable when the block has ended without an error.
+
+        Args:
+            why: One line that the snapshot is remembered by.
+
+        Raises:
+            LakeError: The lock was not free in time, or the commit was refused.
+        """
+        with self._writer_lock():
+            con = connect()
+            try:
+                self._attach(con)
+                started_ns = time.time_ns() - _CLOCK_SLACK_NS
+                con.execute("BEGIN")
+                yield con
+                con.execute("CALL ducklake_set_commit_message('lake', 'asleep-pipeline', ?)", [why])
+                _sync_tree(self.data_path, newer_than_ns=started_ns)
+                _commit(con)
+            finally:
+                con.close()
+
+    @contextmanager
+    def maintain(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A writing connection without a transaction, for DuckLake's own maintenance calls."""
+        with self._writer_lock():
+            con = connect()
+            try:
+                self._attach(con)
+                started_ns = time.time_ns() - _CLOCK_SLACK_NS
+                yield con
+                _sync_tree(self.data_path, newer_than_ns=started_ns)
+            finally:
+                con.close()
+
+    @property
+    def data_path(self) -> Path:
+        """The folder of the Parquet files."""
+        return self.root / "data"
+
+    @property
+    def catalog_path(self) -> Path:
+        """The SQLite file of the catalog."""
+        return self.root / "catalog.sqlite"
+
+    def snapshot_id(self) -> int:
+        """The newest snapshot."""
+        with self.read() as con:
+            (snapshot,) = _one(con, "SELECT id FROM ducklake_current_snapshot('lake')")
+        return int(snapshot)
+
+    def frame(self, sql: str, params: list[Any] | None = None) -> pl.DataFrame:
+        """The answer of one query against the newest snapshot."""
+        with self.read() as con:
+            return con.execute(sql, params or []).pl()
+
+    def _is_made(self) -> bool:
+        return self.catalog_path.exists()
+
+    def _writer_lock(self) -> FileLock:
+        return _PatientLock(self.root / "writer.lock", timeout=_WRITER_WAIT_S)
+
+    def _attach(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        *,
+        catalog: Path | None = None,
+        read_only: bool = False,
+        snapshot: int | None = None,
+    ) -> None:
+        options = [f"DATA_PATH {_quoted(self.data_path)}"]
+        if catalog is None:
+            # The catalog remembers where the data was; the folder may have moved since.
+            options.append("OVERRIDE_DATA_PATH true")
+        if read_only:
+            options.append("READ_ONLY")
+        if snapshot is not None:
+            options.append(f"SNAPSHOT_VERSION {int(snapshot)}")
+        source = _quoted(f"ducklake:sqlite:{catalog or self.catalog_path}")
+        try:
+            con.execute(f"ATTACH {source} AS lake ({', '.join(options)})")
+            con.execute("USE lake")
+        except duckdb.Error as error:
+            raise LakeError(
+                f"The lake at {self.root} cannot be opened: {_first_line(error)}",
+                fix="Check the folder's rights and disk, or run `asleep-pipeline doctor`.",
+            ) from error
+
+    def _make(self) -> None:
+        """Build the catalog under another name and rename it: a crash leaves no half-made lake."""
+        unfinished = self.root / "catalog.unfinished.sqlite"
+        for leftover in self.root.glob("catalog.unfinished.sqlite*"):
+            leftover.unlink()
+        con = connect()
+        try:
+            self._attach(con, catalog=unfinished)
+            con.execute("CALL lake.set_option('parquet_compression', 'zstd')")
+            con.execute("CALL lake.set_option('parquet_compression_level', 3)")
+            con.execute("CALL lake.set_option('data_inlining_row_limit', 0)")
+            con.execute("BEGIN")
+            for table in TABLES.values():
+                _create_table(con, table)
+            _insert_lake_info(con, self.shards)
+            _sync_tree(self.data_path, newer_than_ns=0)
+            _commit(con)
+        finally:
+            con.close()
+        _use_write_ahead_log(unfinished)
+        _sync(unfinished)
+        unfinished.replace(self.catalog_path)
+        _sync(self.root)
+        _sync(self.root.parent)
+
+
+class _PatientLock(FileLock):
+    """A file lock whose timeout is one of our errors."""
+
+    def acquire(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().acquire(*args, **kwargs)
+        except TimeoutError as error:
+            raise LakeError(
+                f"Another process has been writing to the lake for {_WRITER_WAIT_S} s.",
+                fix="Wait for it, or end it: see `asleep-pipeline status` for the runs.",
+            ) from error
+
+
+def insert(con: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame) -> None:
+    """Append the frame's rows; columns it lacks become NULL.
+
+    Args:
+        con: A connection of `Lake.write`.
+        table: Where to.
+        frame: Columns of the table's polars schema, in any order.
+    """
+    if frame.is_empty():
+        return
+    columns = ", ".join(frame.columns)
+    rows = (
+        frame.sort([c for c in table.sorted_by if c in frame.columns]) if table.sorted_by else frame
+    )
+    con.register("incoming", rows.to_arrow())
+    con.execute(f"INSERT INTO lake.{table.name} ({columns}) SELECT {columns} FROM incoming")
+    con.unregister("incoming")
+
+
+def delete_keys(con: duckdb.DuckDBPyConnection, table: Table, keys: pl.DataFrame) -> None:
+    """Delete the rows whose values in the columns of `keys` stand in it."""
+    if keys.is_empty():
+        return
+    con.register("doomed", keys.unique().to_arrow())
+    on = " AND ".join(f"t.{c} IS NOT DISTINCT FROM doomed.{c}" for c in keys.columns)
+    con.execute(
+        f"DELETE FROM lake.{table.name} AS t WHERE EXISTS (SELECT 1 FROM doomed WHERE {on})"
+    )
+    con.unregister("doomed")
+
+
+def _create_table(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+    required = {c.name for c in table.columns if c.required}
+    columns = ", ".join(
+        f"{name} {type_}{' NOT NULL' if name in required else ''}"
+        for name, type_ in table.stored_columns
+    )
+    con.execute(f"CREATE TABLE lake.{table.name} ({columns})")
+    con.execute(f"COMMENT ON TABLE lake.{table.name} IS {_quoted(table.description)}")
+    for column in table.columns:
+        con.execute(
+            f"COMMENT ON COLUMN lake.{table.name}.{column.name} IS {_quoted(column.comment)}"
+        )
+    if table.partitioned_by:
+        con.execute(f"ALTER TABLE lake.{table.name} SET PARTITIONED BY ({table.partitioned_by})")
+
+
+def _insert_lake_info(con: duckdb.DuckDBPyConnection, shards: int) -> None:
+    con.execute(
+        "INSERT INTO lake.lake_info (format_version, shards, created_at) VALUES (?, ?, ?)",
+        [FORMAT_VERSION, shards, datetime.now(UTC)],
+    )
+
+
+def _use_write_ahead_log(catalog: Path) -> None:
+    """Readers and the writer of a SQLite file in this mode do not wait for each other."""
+    con = sqlite3.connect(catalog)
+    try:
+        (mode,) = con.execute("PRAGMA journal_mode = WAL").fetchone()
+    finally:
+        con.close()
+    if mode != "wal":
+        raise LakeError(
+            f"The file system of {catalog.parent} cannot hold a SQLite write-ahead log.",
+            fix="Put ASLEEP_DATA_DIR on a local disk.",
+        )
+
+
+def _commit(con: duckdb.DuckDBPyConnection) -> None:
+    try:
+        con.execute("COMMIT")
+    except duckdb.Error as error:
+        raise LakeError(
+            f"The lake refused a commit: {_first_line(error)}",
+            fix="Nothing was written; run it again.",
+        ) from error
+
+
+def _sync_tree(folder: Path, *, newer_than_ns: int) -> None:
+    """Force files and folders that changed since to the disk; an old folder holds no new file."""
+    for path, _, names in os.walk(folder):
+        if Path(path).stat().st_mtime_ns < newer_than_ns:
+            continue
+        for name in names:
+            file = Path(path) / name
+            if file.stat().st_mtime_ns >= newer_than_ns:
+                _sync(file)
+        _sync(Path(path))
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
+    row = con.execute(sql).fetchone()
+    if row is None:
+        raise LakeError("The lake's catalog is incomplete.", fix="Restore the lake's folder.")
+    return row
+
+
+def _quoted(text: object) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

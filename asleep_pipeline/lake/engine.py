@@ -1,0 +1,42 @@
+"""DuckDB with the extensions that were installed with the package: nothing is downloaded, ever."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import duckdb
+
+from asleep_pipeline.errors import LakeError
+
+_EXTENSIONS = ("ducklake", "sqlite_scanner")
+
+
+def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection, in UTC, that can attach the lake.
+
+    Args:
+        path: A DuckDB file to open for writing; in memory when None.
+
+    Raises:
+        LakeError: An extension package is missing or made for another DuckDB.
+    """
+    con = duckdb.connect(str(path) if path else ":memory:")
+    con.execute("SET TimeZone = 'UTC'")
+    for name in _EXTENSIONS:
+        con.load_extension(str(_extension_file(name)))
+    return con
+
+
+def _extension_file(name: str) -> Path:
+    package = f"duckdb_extension_{name}"
+    spec = find_spec(package)
+    if spec is not None and spec.origin is not None:
+        folder = Path(spec.origin).parent / "extensions" / f"v{duckdb.__version__}"
+        file = folder / f"{name}.duckdb_extension"
+        if file.exists():
+            return file
+    raise LakeError(
+        f"DuckDB {duckdb.__version__} finds no extension {name} in the package {package}.",
+        fix=f"Install {package.replace('_', '-')}=={duckdb.__version__} beside duckdb.",
+    )
