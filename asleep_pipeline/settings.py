@@ -7,6 +7,7 @@ looked for in the working directory; `ASLEEP_CONFIG` names another TOML file.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import tomllib
 import zoneinfo
@@ -48,9 +49,14 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return f"Did you mean {by_folded[close[0]]!r}?" if close else ""
 
 
+@functools.cache
+def _zones() -> set[str]:
+    return zoneinfo.available_timezones()
+
+
 def check_zone(name: str) -> str:
     """Return `name` if it is an IANA time zone; else raise `ValueError` naming the nearest one."""
-    zones = zoneinfo.available_timezones()
+    zones = _zones()
     if name not in zones:
         hint = nearest(name, zones)
         raise ValueError(f"it is not an IANA time zone such as 'Asia/Seoul'. {hint}".strip())
