@@ -45,19 +45,17 @@ def write_csv(path: Path, entries: list[RosterEntry]) -> Path:
 
 
 def write_parquet(path: Path, entries: list[RosterEntry]) -> Path:
-    types = pl.Schema(
-        {
-            "user_id": pl.String,
-            "org_id": pl.String,
-            "timezone": pl.String,
-            "free_days": pl.List(pl.Int8),
-            "sleep_need_s": pl.Int32,
-            "birth_year": pl.Int16,
-            "gender": pl.String,
-            "height_cm": pl.Float64,
-            "weight_kg": pl.Float64,
-        }
-    )
+    types: dict[str, pl.DataType] = {
+        "user_id": pl.String(),
+        "org_id": pl.String(),
+        "timezone": pl.String(),
+        "free_days": pl.List(pl.Int8()),
+        "sleep_need_s": pl.Int32(),
+        "birth_year": pl.Int16(),
+        "gender": pl.String(),
+        "height_cm": pl.Float64(),
+        "weight_kg": pl.Float64(),
+    }
     pl.DataFrame([dataclasses.asdict(entry) for entry in entries], schema=types).write_parquet(path)
     return path
 

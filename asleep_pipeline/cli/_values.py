@@ -1,0 +1,24 @@
+"""Reads the values of options; a value that cannot be one is a usage error that names its option."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import typer
+
+
+def read_day(text: str) -> date:
+    """A calendar date, `YYYY-MM-DD`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a date such as 2026-05-31.") from None
+
+
+def read_instant(text: str) -> datetime:
+    """An aware instant in ISO 8601, returned in UTC; without an offset it is read as UTC."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a time such as 2026-05-31T12:00Z.") from None
+    return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
