@@ -1,0 +1,51 @@
+"""Stops asking a service that is down, and asks again with one request at a time.
+
+The library circuitbreaker lets every waiting call through once its pause is over and takes a
+cancelled call for a success, so neither a single probe nor a stopped run would be safe with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final
+
+# More than the attempts of one call and than the connections of one client: a short outage that
+# hits all calls in flight once does not open the circuit.
+FAILURES_TO_OPEN: Final = 20
+PAUSE_S: Final = 30.0
+
+
+@dataclass
+class Breaker:
+    """Counts failures of the service in a row; not for use by several threads."""
+
+    clock: Callable[[], float] = monotonic
+    _failures: int = 0
+    _opened_at: float = field(default=0.0)
+    _probing: bool = False
+
+    def admits(self) -> bool:
+        """Whether a request may go out now; in the open state only a probe, and only one."""
+        if self._failures < FAILURES_TO_OPEN:
+            return True
+        if self._probing or self.clock() - self._opened_at < PAUSE_S:
+            return False
+        self._probing = True
+        return True
+
+    def succeeded(self) -> None:
+        """The service answered, be it with a refusal."""
+        self._failures = 0
+        self._probing = False
+
+    def failed(self) -> None:
+        """The service failed: no answer, a broken one, or a 5xx."""
+        self._failures += 1
+        self._opened_at = self.clock()
+        self._probing = False
+
+    def abandoned(self) -> None:
+        """The request ended without telling anything about the service."""
+        self._probing = False
