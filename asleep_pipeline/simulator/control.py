@@ -1,0 +1,107 @@
+"""A small surface under `/_simulator` that steers a running simulator from another process.
+
+It needs no key, since the server listens on 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import io
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post, put
+
+from asleep_pipeline.errors import UsageError
+from asleep_pipeline.simulator.clock import Clock
+from asleep_pipeline.simulator.faults import Faults
+from asleep_pipeline.simulator.refusals import Refusal, unprocessable
+from asleep_pipeline.simulator.simulation import Simulation
+from asleep_pipeline.simulator.world import World
+
+_Answer = Response[bytes]
+_Request = Request[Any, Any, Any]
+
+
+class ClockSetting(msgspec.Struct):
+    """Body of the clock: an instant with offset, or null for real time."""
+
+    now: datetime | None
+
+
+@get("/_simulator/roster")
+async def get_roster(world: World) -> _Answer:
+    """Return the roster as CSV."""
+    text = io.StringIO()
+    world.print_roster(text)
+    return Response(text.getvalue().encode(), media_type="text/csv")
+
+
+@get("/_simulator/requests")
+async def get_requests(simulation: Simulation) -> _Answer:
+    """Return how many requests came, by endpoint name."""
+    return _json(dict(simulation.requests))
+
+
+@post("/_simulator/reset", status_code=204)
+async def reset(simulation: Simulation) -> None:
+    """Undo what clients did, switch every fault off, count from 0; the clock stays."""
+    simulation.reset()
+
+
+@get("/_simulator/faults")
+async def get_faults(simulation: Simulation) -> _Answer:
+    """Return all faults."""
+    return _json(simulation.faults)
+
+
+@put("/_simulator/faults")
+async def put_faults(request: _Request, simulation: Simulation) -> _Answer:
+    """Replace all faults; those not named are switched off."""
+    simulation.set_faults(_read(await request.body(), Faults))
+    return _json(simulation.faults)
+
+
+@get("/_simulator/clock")
+async def get_clock(clock: Clock) -> _Answer:
+    """Return the present instant of the simulator."""
+    return _json({"now": clock.now()})
+
+
+@put("/_simulator/clock")
+async def put_clock(request: _Request, clock: Clock) -> _Answer:
+    """Stand still at an instant; null follows real time."""
+    try:
+        clock.set(_read(await request.body(), ClockSetting).now)
+    except UsageError as error:
+        raise unprocessable("body", "now", str(error)) from error
+    return _json({"now": clock.now()})
+
+
+@get("/_simulator/truth/{user_id:str}")
+async def get_truth(user_id: str, start: date, end: date, world: World) -> _Answer:
+    """Return `World.sessions` of a user."""
+    return _json(world.sessions(user_id, start, end))
+
+
+CONTROLS = (
+    get_roster,
+    get_requests,
+    reset,
+    get_faults,
+    put_faults,
+    get_clock,
+    put_clock,
+    get_truth,
+)
+
+
+def _json(value: object) -> _Answer:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _read(body: bytes, shape: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.DecodeError as error:
+        raise Refusal(422, str(error)) from error
