@@ -110,7 +110,7 @@ class Lake:
         """
         con = connect()
         try:
-            self._attach(con, read_only=True, snapshot=snapshot)
+            self.attach(con, read_only=True, snapshot=snapshot)
             con.execute("BEGIN")
             yield con
         finally:
@@ -129,7 +129,7 @@ class Lake:
         with self._writer_lock():
             con = connect()
             try:
-                self._attach(con)
+                self.attach(con)
                 started_ns = time.time_ns() - _CLOCK_SLACK_NS
                 con.execute("BEGIN")
                 yield con
@@ -145,7 +145,7 @@ class Lake:
         with self._writer_lock():
             con = connect()
             try:
-                self._attach(con)
+                self.attach(con)
                 started_ns = time.time_ns() - _CLOCK_SLACK_NS
                 yield con
                 _sync_tree(self.data_path, newer_than_ns=started_ns)
@@ -179,7 +179,7 @@ class Lake:
     def _writer_lock(self) -> FileLock:
         return _PatientLock(self.root / "writer.lock", timeout=_WRITER_WAIT_S)
 
-    def _attach(
+    def attach(
         self,
         con: duckdb.DuckDBPyConnection,
         *,
@@ -187,6 +187,17 @@ class Lake:
         read_only: bool = False,
         snapshot: int | None = None,
     ) -> None:
+        """Attach the lake as `lake` and make it the connection's default database.
+
+        Args:
+            con: A connection of `asleep_pipeline.lake.engine.connect`.
+            catalog: A catalog file that is still being made.
+            read_only: Refuse writes.
+            snapshot: The snapshot to see; the newest when None.
+
+        Raises:
+            LakeError: It cannot be attached.
+        """
         options = [f"DATA_PATH {_quoted(self.data_path)}"]
         if catalog is None:
             # The catalog remembers where the data was; the folder may have moved since.
@@ -212,7 +223,7 @@ class Lake:
             leftover.unlink()
         con = connect()
         try:
-            self._attach(con, catalog=unfinished)
+            self.attach(con, catalog=unfinished)
             con.execute("CALL lake.set_option('parquet_compression', 'zstd')")
             con.execute("CALL lake.set_option('parquet_compression_level', 3)")
             con.execute("CALL lake.set_option('data_inlining_row_limit', 0)")

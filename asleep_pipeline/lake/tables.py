@@ -34,13 +34,14 @@ _POLARS: Final[dict[str, pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: DuckDB type, unit and meaning."""
+    """One column: DuckDB type, unit and meaning; an internal one is not published."""
 
     name: str
     type: str
     description: str
     unit: str = ""
     required: bool = False
+    internal: bool = False
 
     @property
     def comment(self) -> str:
@@ -65,6 +66,11 @@ class Table:
         return tuple(column.name for column in self.columns)
 
     @property
+    def published(self) -> tuple[Column, ...]:
+        """The columns that analysts get."""
+        return tuple(column for column in self.columns if not column.internal)
+
+    @property
     def schema(self) -> pl.Schema:
         """The polars schema of a frame that may be inserted as it is."""
         return pl.Schema({column.name: _POLARS[column.type] for column in self.columns})
@@ -75,8 +81,8 @@ class Table:
         return [(c.name, "VARCHAR" if c.type == "JSON" else c.type) for c in self.columns]
 
 
-def _text(name: str, description: str, *, required: bool = False) -> Column:
-    return Column(name, "VARCHAR", description, required=required)
+def _text(name: str, description: str, *, required: bool = False, internal: bool = False) -> Column:
+    return Column(name, "VARCHAR", description, required=required, internal=internal)
 
 
 def _instant(name: str, description: str, *, required: bool = False) -> Column:
@@ -91,7 +97,7 @@ def _ratio(name: str, description: str) -> Column:
     return Column(name, "DOUBLE", description, "fraction 0-1")
 
 
-_SHARD = Column("shard", "INTEGER", "stable_hash(user_id) % shards", required=True)
+_SHARD = Column("shard", "INTEGER", "stable_hash(user_id) % shards", required=True, internal=True)
 
 DURATIONS: Final = (
     _seconds("sleep_latency", "Session start to sleep onset"),
@@ -235,8 +241,8 @@ SESSIONS: Final = Table(
         Column("is_quarantined", "BOOLEAN", "Whether its detail broke the contract", required=True),
         Column("readings", "VARCHAR[]", "Values that were read in another dialect of the API"),
         Column("extra", "JSON", "Keys that nobody documented, by place"),
-        _text("list_hash", "SHA-256 of the list row it rests on"),
-        _text("detail_sha256", "SHA-256 of the detail's body it rests on"),
+        _text("list_hash", "SHA-256 of the list row it rests on", internal=True),
+        _text("detail_sha256", "SHA-256 of the detail's body it rests on", internal=True),
         _instant("listed_at", "When the listing began whose list row it rests on"),
         _instant("fetched_at", "When the detail was read that it rests on"),
     ),
@@ -311,12 +317,13 @@ TZ_RULES: Final = Table(
 
 PROGRESS: Final = Table(
     "progress",
-    "How far each shard's raw answers have been read into sessions.",
+    "How far the raw answers of each shard have been read, by the table that reads them.",
     (
+        _text("stream", "sessions or average_stats", required=True),
         _SHARD,
         Column("raw_rowid", "BIGINT", "Last row of raw that was read", required=True),
     ),
-    key=("shard",),
+    key=("stream", "shard"),
 )
 
 LAKE_INFO: Final = Table(

@@ -1,0 +1,340 @@
+"""The pull: list each user's sessions, ask for the details that may hold news, keep every answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+
+from asleep_pipeline.asleep import (
+    Answer,
+    AsleepClient,
+    AsleepError,
+    CircuitOpen,
+    Session,
+    SessionItem,
+    SessionNotFound,
+    SessionPage,
+    StopError,
+    UserNotFound,
+)
+from asleep_pipeline.errors import LakeError
+from asleep_pipeline.extract.answers import Chunks, raw_row
+from asleep_pipeline.extract.clients import ClientOf, Clients
+from asleep_pipeline.extract.known import Known, read_known
+from asleep_pipeline.extract.plan import KnownDetail, list_hash, wants_detail
+from asleep_pipeline.lake.ducklake import Lake
+from asleep_pipeline.lake.users import LakeUser, pullable_users, update_users
+
+log = structlog.get_logger(__name__)
+
+USERS_AT_A_TIME = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Start dates in UTC, both inclusive."""
+
+    start: date
+    end: date
+
+
+@dataclass(slots=True)
+class PullReport:
+    """What one pull asked and got."""
+
+    users: int = 0
+    users_done: int = 0
+    users_gone: int = 0
+    users_failed: int = 0
+    sessions_listed: int = 0
+    pages: int = 0
+    details: int = 0
+    details_vanished: int = 0
+    details_failed: int = 0
+    answers_by_date: Counter[date] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether something that was asked for could not be had."""
+        return bool(self.users_failed or self.details_failed)
+
+
+OnProgress = Callable[[PullReport], None]
+
+
+def pull_sessions(
+    lake: Lake,
+    clients: Clients,
+    window: Window,
+    *,
+    shard: int,
+    now: datetime,
+    recompute_days: int,
+    user_ids: tuple[str, ...] = (),
+    refetch: bool = False,
+    on_progress: OnProgress = lambda _: None,
+) -> PullReport:
+    """Pull the sessions of one shard that start within the window, and keep the answers in `raw`.
+
+    A user who is gone or whose answers are broken is counted and skipped; the others go on. What was
+    answered before an error that stops the pull is kept.
+
+    Args:
+        lake: Where the answers go.
+        clients: A client for every organisation.
+        window: Start dates; at most 90 days, so that a user is one listing.
+        shard: Whose users.
+        now: The present, UTC.
+        recompute_days: See `wants_detail`.
+        user_ids: Only these users of the shard; everyone when empty.
+        refetch: Ask again for details that are settled.
+        on_progress: Called after each user.
+
+    Raises:
+        StopError: The key, the plan or the quota forbids any request.
+        CircuitOpen: The service fails for everyone.
+        LakeError: An answer could not be kept.
+    """
+    with lake.read() as con:
+        users = pullable_users(con, shard=shard, user_ids=user_ids)
+    chunks = Chunks(lake, f"pull {window.start} to {window.end}, shard {shard}")
+    report = PullReport(users=len(users), answers_by_date=chunks.committed)
+    pull = _Pull(clients, window, chunks, report, shard, now, recompute_days, refetch, on_progress)
+    try:
+        asyncio.run(pull.everyone(users))
+    except* (StopError, CircuitOpen, LakeError) as errors:
+        raise _first(errors) from None
+    finally:
+        chunks.flush()
+        _mark_gone(lake, pull.gone, now)
+    return report
+
+
+@dataclass(slots=True)
+class _Pull:
+    clients: Clients
+    window: Window
+    chunks: Chunks
+    report: PullReport
+    shard: int
+    now: datetime
+    recompute_days: int
+    refetch: bool
+    on_progress: OnProgress
+    gone: list[LakeUser] = field(default_factory=list)
+    committing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def everyone(self, users: Sequence[LakeUser]) -> None:
+        """All users, some hundred at a time so that what is known of them fits in memory."""
+        async with self.clients.open() as client_of:
+            for first in range(0, len(users), USERS_AT_A_TIME):
+                await self._group(users[first : first + USERS_AT_A_TIME], client_of)
+
+    async def _group(self, users: Sequence[LakeUser], client_of: ClientOf) -> None:
+        """A few workers take users in turn; each asks for its user's details side by side."""
+        known = read_known(self.chunks.lake, users, self.shard, self.window.start, self.window.end)
+        todo = iter(users)
+        # Details of few users must fill the connections as well as those of many.
+        at_once = asyncio.Semaphore(self.clients.max_connections)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.clients.max_connections, len(users))):
+                group.create_task(self._work(todo, client_of, known, at_once))
+
+    async def _work(
+        self,
+        todo: Iterator[LakeUser],
+        client_of: ClientOf,
+        known: Known,
+        at_once: asyncio.Semaphore,
+    ) -> None:
+        for user in todo:
+            try:
+                await self._user(user, client_of(user.org_id), known, at_once)
+            except UserNotFound as error:
+                self._user_gone(user, error)
+            except (StopError, CircuitOpen):
+                raise
+            except AsleepError as error:
+                self._user_failed(user, error)
+            self.report.users_done += 1
+            self.on_progress(self.report)
+
+    async def _user(
+        self, user: LakeUser, asleep: AsleepClient, known: Known, at_once: asyncio.Semaphore
+    ) -> None:
+        async with at_once:
+            items = await self._listing(user, asleep, known)
+        details = known.details.get(user.user_id, {})
+        async with asyncio.TaskGroup() as group:
+            for item in items:
+                stored = details.get(item.session_id)
+                if self._wants(item, stored):
+                    group.create_task(self._detail(user, item, stored, asleep, at_once))
+
+    def _wants(self, item: SessionItem, stored: KnownDetail | None) -> bool:
+        return wants_detail(
+            item,
+            stored,
+            now=self.now,
+            recompute_days=self.recompute_days,
+            refetch=self.refetch,
+        )
+
+    async def _listing(
+        self, user: LakeUser, asleep: AsleepClient, known: Known
+    ) -> list[SessionItem]:
+        """Ask for all pages, and keep them as one."""
+        listed_at = datetime.now(UTC)
+        pages = [
+            page
+            async for page in asleep.session_pages(user.user_id, self.window.start, self.window.end)
+        ]
+        items = {item.session_id: item for page in pages for item in page.result.sleep_session_list}
+        hashes = {session_id: list_hash(item) for session_id, item in items.items()}
+        is_news = not known.says_the_same(user.user_id, hashes)
+        self.chunks.add(*(self._page_row(user, page, listed_at, is_news=is_news) for page in pages))
+        self.report.pages += len(pages)
+        self.report.sessions_listed += len(items)
+        return list(items.values())
+
+    async def _detail(
+        self,
+        user: LakeUser,
+        item: SessionItem,
+        stored: KnownDetail | None,
+        asleep: AsleepClient,
+        at_once: asyncio.Semaphore,
+    ) -> None:
+        try:
+            async with at_once:
+                answer = await asleep.get_session(user.user_id, item.session_id)
+        except SessionNotFound as error:
+            self.chunks.add(self._vanished_row(user, item, error))
+            self.report.details_vanished += 1
+        except (StopError, CircuitOpen):
+            raise
+        except AsleepError as error:
+            self.report.details_failed += 1
+            self._count_failure("get_session", error)
+        else:
+            self.chunks.add(self._detail_row(user, item, stored, answer))
+            self.report.details += 1
+        await self._commit_when_full()
+
+    async def _commit_when_full(self) -> None:
+        async with self.committing:
+            if self.chunks.is_full:
+                await asyncio.to_thread(self.chunks.flush)
+
+    def _page_row(
+        self, user: LakeUser, page: Answer[SessionPage], listed_at: datetime, *, is_news: bool
+    ) -> dict[str, Any]:
+        row = raw_row(
+            user,
+            "list_sessions",
+            shards=self.chunks.lake.shards,
+            # The end, so that the listings of every day lie in the month in which they were made.
+            partition_date=self.window.end,
+            body=page.body,
+            fetched_at=page.fetched_at,
+            window_start=self.window.start,
+            window_end=self.window.end,
+            listed_at=listed_at,
+        )
+        return row if is_news else row | {"body": None}
+
+    def _detail_row(
+        self,
+        user: LakeUser,
+        item: SessionItem,
+        stored: KnownDetail | None,
+        answer: Answer[Session],
+    ) -> dict[str, Any]:
+        return raw_row(
+            user,
+            "get_session",
+            shards=self.chunks.lake.shards,
+            partition_date=start_date(item),
+            body=answer.body,
+            fetched_at=answer.fetched_at,
+            stored_sha256=stored.body_sha256 if stored else None,
+            session_id=item.session_id,
+            list_hash=list_hash(item),
+            session_state=_state(answer.body),
+        )
+
+    def _vanished_row(
+        self, user: LakeUser, item: SessionItem, error: SessionNotFound
+    ) -> dict[str, Any]:
+        return raw_row(
+            user,
+            "get_session",
+            shards=self.chunks.lake.shards,
+            partition_date=start_date(item),
+            body=msgspec.json.encode({"detail": error.detail}),
+            fetched_at=datetime.now(UTC),
+            status=error.status or HTTPStatus.NOT_FOUND,
+            session_id=item.session_id,
+            list_hash=list_hash(item),
+        )
+
+    def _user_gone(self, user: LakeUser, error: UserNotFound) -> None:
+        self.gone.append(user)
+        self.report.users_gone += 1
+        self._count_failure(error.endpoint, error)
+
+    def _user_failed(self, user: LakeUser, error: AsleepError) -> None:
+        log.warning("user skipped", user_id=user.user_id, problem=error.problem)
+        self.report.users_failed += 1
+        self._count_failure(error.endpoint, error)
+
+    def _count_failure(self, endpoint: str, error: AsleepError) -> None:
+        self.report.failures[f"{endpoint}: {type(error).__name__}"] += 1
+
+
+def start_date(item: SessionItem) -> date:
+    """The partition of a session: the date on which it starts in UTC."""
+    return item.session_start_time.astimezone(UTC).date()
+
+
+class _Said(msgspec.Struct):
+    state: str | None = None
+
+
+class _Result(msgspec.Struct):
+    session: _Said
+
+
+class _Detail(msgspec.Struct):
+    result: _Result
+
+
+_decode_state = msgspec.json.Decoder(_Detail).decode
+
+
+def _state(body: bytes) -> str | None:
+    """The session's state in a detail; None when the body cannot be read (normalising tells why)."""
+    try:
+        return _decode_state(body).result.session.state
+    except msgspec.MsgspecError:
+        return None
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _mark_gone(lake: Lake, gone: Sequence[LakeUser], now: datetime) -> None:
+    if gone:
+        with lake.write(f"{len(gone)} users are gone") as con:
+            update_users(con, [{"user_id": u.user_id, "deleted_at": now} for u in gone])

@@ -1,0 +1,102 @@
+"""The roster as a table of the lake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from asleep_pipeline.lake.ducklake import Lake, delete_keys, insert
+from asleep_pipeline.lake.shards import shard_of
+from asleep_pipeline.lake.tables import USERS, UTC_TIMESTAMP
+
+_OURS = ("first_seen_at", "refreshed_at", "deleted_at")
+
+
+@dataclass(frozen=True, slots=True)
+class LakeUser:
+    """Whom to ask about, with which organisation's key, in which home zone."""
+
+    user_id: str
+    org_id: str
+    timezone: str | None
+
+
+def put_users(lake: Lake, roster: pl.DataFrame, *, now: datetime) -> tuple[int, int]:
+    """Add the roster's users, and bring those who are known already up to date.
+
+    Args:
+        lake: The lake.
+        roster: One row a user: user_id, org_id and any other roster columns of `users`.
+        now: First-seen instant of new users, UTC.
+
+    Returns:
+        How many are new, and how many were known.
+    """
+    with lake.write(f"roster: {roster.height} users") as con:
+        known = con.execute("SELECT * FROM lake.users").pl()
+        rows = _merged(roster, known, shards=lake.shards, now=now)
+        delete_keys(con, USERS, rows.select("user_id"))
+        insert(con, USERS, rows)
+    old = rows.join(known, on="user_id", how="semi").height
+    return rows.height - old, old
+
+
+def pullable_users(
+    con: duckdb.DuckDBPyConnection, *, shard: int | None = None, user_ids: tuple[str, ...] = ()
+) -> list[LakeUser]:
+    """Users who are not gone, in the order of their ids.
+
+    Args:
+        con: A connection to the lake.
+        shard: Only this shard.
+        user_ids: Only these; everyone when empty.
+    """
+    rows = con.execute(
+        """
+        SELECT user_id, org_id, timezone FROM lake.users
+        WHERE deleted_at IS NULL AND ($shard IS NULL OR shard = $shard)
+          AND (len($users) = 0 OR list_contains($users, user_id))
+        ORDER BY user_id
+        """,
+        {"shard": shard, "users": list(user_ids)},
+    ).fetchall()
+    return [LakeUser(*row) for row in rows]
+
+
+def update_users(con: duckdb.DuckDBPyConnection, changes: list[dict[str, Any]]) -> None:
+    """Overwrite columns of users; a column that a change does not name, or names NULL, stays.
+
+    Args:
+        con: A connection of `Lake.write`.
+        changes: One mapping a user: user_id and the new values by column.
+    """
+    if not changes:
+        return
+    frame = pl.DataFrame([{"user_id": None} | c for c in changes], infer_schema_length=None)
+    named = [c for c in frame.columns if c != "user_id"]
+    known = con.execute("SELECT * FROM lake.users").pl()
+    new = known.join(frame, on="user_id", suffix="_new").with_columns(
+        pl.coalesce(pl.col(f"{c}_new").cast(USERS.schema[c]), c).alias(c) for c in named
+    )
+    delete_keys(con, USERS, new.select("user_id"))
+    insert(con, USERS, new.select(USERS.column_names))
+
+
+def _merged(
+    roster: pl.DataFrame, known: pl.DataFrame, *, shards: int, now: datetime
+) -> pl.DataFrame:
+    kept = known.select("user_id", *_OURS)
+    shard = [shard_of(user_id, shards) for user_id in roster["user_id"]]
+    rows = roster.join(kept, on="user_id", how="left", maintain_order="left").with_columns(
+        pl.Series("shard", shard, dtype=pl.Int32),
+        pl.col("first_seen_at").fill_null(pl.lit(now, dtype=UTC_TIMESTAMP)),
+    )
+    return rows.with_columns(
+        pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in USERS.schema.items()
+        if name not in rows.columns
+    ).select(pl.col(name).cast(dtype) for name, dtype in USERS.schema.items())

@@ -1,0 +1,221 @@
+"""Rows of `sessions` out of list rows and details, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+
+from asleep_pipeline.asleep import Session
+from asleep_pipeline.lake.tables import SESSIONS, STAT_COLUMNS
+from asleep_pipeline.normalise.fold import Entry
+from asleep_pipeline.normalise.local_time import add_local_time, utc_date
+from asleep_pipeline.normalise.zones import is_zone
+
+_STAGES: Final = ("sleep_stages", "breath_stages", "snoring_stages")
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneFallbacks:
+    """Which zone a session is in when its own is missing or unknown.
+
+    Attributes:
+        users: Home zone by user.
+        organisations: Zone by organisation.
+        default: The zone of everyone else.
+    """
+
+    users: Mapping[str, str]
+    organisations: Mapping[str, str]
+    default: str
+
+    def zone_of(self, created: str | None, user_id: str, org_id: str) -> tuple[str, str]:
+        """The zone, and where it comes from: session, roster, organisation or default."""
+        candidates = (
+            (created, "session"),
+            (self.users.get(user_id), "roster"),
+            (self.organisations.get(org_id), "organisation"),
+        )
+        for zone, source in candidates:
+            if zone is not None and is_zone(zone):
+                return zone, source
+        return self.default, "default"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionParts:
+    """What one row is made of."""
+
+    user_id: str
+    session_id: str
+    entry: Entry
+    detail: Session | None
+    is_quarantined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What list row and detail both say of a session."""
+
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    unexpected_ended_at: datetime | None
+    created_timezone: str | None
+
+
+def session_rows(
+    parts: Sequence[SessionParts],
+    *,
+    shard: int,
+    fallbacks: ZoneFallbacks,
+    rules: pl.DataFrame,
+) -> pl.DataFrame:
+    """The rows of `sessions`, in its schema.
+
+    Args:
+        parts: Sessions that have a list row or a detail.
+        shard: The shard of all of them.
+        fallbacks: Zones for sessions without one.
+        rules: `tz_rules`.
+    """
+    about = [_about(part) for part in parts]
+    zones = [
+        fallbacks.zone_of(a.created_timezone, p.user_id, p.entry.org_id)
+        for a, p in zip(about, parts, strict=True)
+    ]
+    placed: dict[str, list[Any]] = {
+        "shard": [shard] * len(parts),
+        "timezone": [zone for zone, _ in zones],
+        "timezone_source": [source for _, source in zones],
+    }
+    columns = (
+        placed
+        | _identity_columns(parts)
+        | _about_columns(about)
+        | _list_columns(parts)
+        | _detail_columns(parts)
+    )
+    frame = pl.DataFrame(
+        {
+            name: pl.Series(name, values, dtype=SESSIONS.schema[name])
+            for name, values in columns.items()
+        }
+    )
+    return _with_local_time(frame, rules).select(
+        pl.col(name).cast(dtype) for name, dtype in SESSIONS.schema.items()
+    )
+
+
+def _about(part: SessionParts) -> _About:
+    listed, detail = part.entry.listed, part.detail
+    if listed is not None and (detail is None or part.entry.list_is_newer):
+        item = listed.item
+        return _About(
+            item.state,
+            item.session_start_time.astimezone(UTC),
+            _utc(item.session_end_time),
+            _utc(item.unexpected_end_time),
+            item.created_timezone,
+        )
+    assert detail is not None, "a row has a list row or a detail"
+    session = detail.session
+    return _About(
+        session.state,
+        session.start_time.astimezone(UTC),
+        _utc(session.end_time),
+        _utc(session.unexpected_end_time),
+        session.created_timezone,
+    )
+
+
+def _identity_columns(parts: Sequence[SessionParts]) -> dict[str, list[Any]]:
+    return {
+        "session_id": [p.session_id for p in parts],
+        "user_id": [p.user_id for p in parts],
+        "org_id": [p.entry.org_id for p in parts],
+        "is_quarantined": [p.is_quarantined for p in parts],
+        "has_detail": [p.detail is not None for p in parts],
+        "has_stat": [p.detail is not None and p.detail.stat is not None for p in parts],
+        "extra": [_extra(p) for p in parts],
+    }
+
+
+def _about_columns(about: Sequence[_About]) -> dict[str, list[Any]]:
+    return {name: [getattr(a, name) for a in about] for name in _About.__slots__} | {
+        "start_date": [utc_date(a.started_at) for a in about]
+    }
+
+
+def _list_columns(parts: Sequence[SessionParts]) -> dict[str, list[Any]]:
+    listed = [p.entry.listed for p in parts]
+    items = [e.item if e else None for e in listed]
+    return {
+        "last_received_seq_num": _values(items, "last_received_seq_num"),
+        "listed_time_in_bed_s": _values(items, "time_in_bed"),
+        "list_hash": _values(listed, "hash"),
+        "listed_at": _values(listed, "listed_at"),
+    }
+
+
+def _detail_columns(parts: Sequence[SessionParts]) -> dict[str, list[Any]]:
+    details = [p.detail for p in parts]
+    sessions = [d.session if d else None for d in details]
+    stats = [d.stat if d else None for d in details]
+    newest = [p.entry.detailed for p in parts]
+    columns = {column.name: _values(stats, column.name) for column in STAT_COLUMNS}
+    columns |= {name: _values(sessions, name) for name in _STAGES}
+    columns |= {
+        "sleep_time": [_utc(value) for value in columns["sleep_time"]],
+        "wake_time": [_utc(value) for value in columns["wake_time"]],
+        "sleep_cycle_time": [
+            None if moments is None else [_utc(moment) for moment in moments]
+            for moments in columns["sleep_cycle_time"]
+        ],
+        "peculiarities": _values(details, "peculiarities"),
+        "missing_data_ratio": _values(details, "missing_data_ratio"),
+        "readings": [list(d.readings) if d else None for d in details],
+        "detail_sha256": _values(newest, "body_sha256"),
+        "fetched_at": _values(newest, "fetched_at"),
+    }
+    return columns
+
+
+def _values(records: Iterable[Any], name: str) -> list[Any]:
+    return [None if record is None else getattr(record, name) for record in records]
+
+
+def _extra(part: SessionParts) -> str | None:
+    """Keys that nobody documented, by the place they stood in; None when there are none."""
+    places = {
+        "list": part.entry.listed and part.entry.listed.item.extra,
+        "result": part.detail and part.detail.extra,
+        "session": part.detail and part.detail.session.extra,
+        "stat": part.detail and part.detail.stat and part.detail.stat.extra,
+    }
+    found = {place: keys for place, keys in places.items() if keys}
+    return msgspec.json.encode(found).decode() if found else None
+
+
+def _with_local_time(frame: pl.DataFrame, rules: pl.DataFrame) -> pl.DataFrame:
+    for moment in ("start", "end"):
+        frame = add_local_time(
+            frame,
+            rules,
+            instant=f"{moment}ed_at",
+            zone="timezone",
+            local=f"{moment}ed_at_local",
+            offset_min=f"utc_offset_{moment}_min",
+        )
+    return frame.with_columns(
+        start_date_local=pl.col("started_at_local").dt.date(),
+        night_date=pl.col("ended_at_local").dt.date(),
+    )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)

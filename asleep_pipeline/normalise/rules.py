@@ -1,0 +1,98 @@
+"""What a session must be like before its numbers may spread.
+
+A detail that breaks a rule goes to `quarantine` with the rule and the value; its session keeps its
+list row. The arithmetic between statistics is no rule here: the contract calls it a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from asleep_pipeline.asleep import Session, SessionItem, Stat
+
+STATES = frozenset({"OPEN", "CLOSED", "COMPLETE"})
+_STAGES = {
+    "sleep_stages": frozenset({-1, 0, 1, 2, 3}),
+    "breath_stages": frozenset({-1, 0, 1, 2}),
+    "snoring_stages": frozenset({-1, 0, 1}),
+}
+_MONTH_S = 31 * 24 * 3600
+_SHOWN = 80
+# Rounding may carry a ratio a little beyond the whole.
+_RATIO_MAX = 1.005
+_SCORE_MAX = 100
+_COUNT_MAX = 1_000_000
+_NOT_NUMBERS = {"extra", "sleep_time", "wake_time", "breathing_pattern", "sleep_cycle_time"}
+_NUMBERS = tuple(name for name in Stat.__struct_fields__ if name not in _NOT_NUMBERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A rule that was broken, and the value that broke it (shortened)."""
+
+    rule: str
+    value: str
+
+
+def broken_by_item(item: SessionItem) -> Iterator[Broken]:
+    """The rules that a list row breaks."""
+    if item.state not in STATES:
+        yield _broken("state is OPEN, CLOSED or COMPLETE", item.state)
+    if item.session_end_time is not None and item.session_end_time < item.session_start_time:
+        yield _broken("a session ends after its start", item.session_end_time)
+    if item.session_end_time is None and item.state == "COMPLETE":
+        yield _broken("a COMPLETE session has an end", None)
+    if not _fits(item.time_in_bed, _MONTH_S):
+        yield _broken("time_in_bed is 0 s to a month", item.time_in_bed)
+    if not _fits(item.last_received_seq_num, _COUNT_MAX):
+        yield _broken("last_received_seq_num is a chunk's number", item.last_received_seq_num)
+
+
+def broken_by_session(session: Session, *, asked_for: str) -> Iterator[Broken]:
+    """The rules that a session's detail breaks.
+
+    Args:
+        session: The detail.
+        asked_for: The session id that was asked for.
+    """
+    about = session.session
+    if about.id != asked_for:
+        yield _broken("the answer is about the session that was asked for", about.id)
+    if about.state not in STATES:
+        yield _broken("state is OPEN, CLOSED or COMPLETE", about.state)
+    if about.end_time is not None and about.end_time < about.start_time:
+        yield _broken("a session ends after its start", about.end_time)
+    if about.end_time is None and about.state == "COMPLETE":
+        yield _broken("a COMPLETE session has an end", None)
+    if session.missing_data_ratio is not None and not 0 <= session.missing_data_ratio <= 1:
+        yield _broken("missing_data_ratio is 0 to 1", session.missing_data_ratio)
+    for name, allowed in _STAGES.items():
+        unknown = set(getattr(about, name) or ()) - allowed
+        if unknown:
+            yield _broken(f"{name} holds known stages", sorted(unknown))
+    if session.stat is not None:
+        yield from _broken_by_stat(session.stat)
+
+
+def _broken_by_stat(stat: Stat) -> Iterator[Broken]:
+    for name in _NUMBERS:
+        value = getattr(stat, name)
+        if not _fits(value, _largest(name)):
+            yield _broken(f"{name} is 0 to {_largest(name):g}", value)
+
+
+def _largest(name: str) -> float:
+    if name.endswith("_ratio") or name == "sleep_efficiency":
+        return _RATIO_MAX
+    if name == "sleep_index":
+        return _SCORE_MAX
+    return _COUNT_MAX if name.endswith(("_count", "_index")) else _MONTH_S
+
+
+def _fits(value: float | None, largest: float) -> bool:
+    return value is None or 0 <= value <= largest
+
+
+def _broken(rule: str, value: object) -> Broken:
+    return Broken(rule, str(value)[:_SHOWN])

@@ -1,0 +1,252 @@
+"""Publishing: bring a private working file up to date, copy it aside, rename the copy into place.
+
+Readers of the published file never wait and never see half a build: a rename is atomic, and whoever
+has the old file open keeps it. The working file takes only what changed in the lake since it was
+last brought up to date, so that a small change costs little.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+import structlog
+from filelock import FileLock
+
+from asleep_pipeline.errors import WarehouseError
+from asleep_pipeline.lake.ducklake import Lake
+from asleep_pipeline.lake.engine import connect
+from asleep_pipeline.lake.tables import AVERAGE_STATS, QUARANTINE, SESSIONS, USERS, Column, Table
+
+log = structlog.get_logger(__name__)
+
+PUBLISHED = (USERS, SESSIONS, AVERAGE_STATS, QUARANTINE)
+VIEWS = files("asleep_pipeline.warehouse").joinpath("views.sql").read_text(encoding="utf-8")
+LOAD_INFO = Table(
+    "load_info",
+    "The last load: one row a table.",
+    (
+        Column("table_name", "VARCHAR", "Table", required=True),
+        Column("rows", "BIGINT", "Rows in the table", "count", required=True),
+        Column("rows_changed", "BIGINT", "Rows that this load wrote", "count", required=True),
+        Column("lake_snapshot", "BIGINT", "Snapshot of the lake it equals", required=True),
+        Column("published_at", "TIMESTAMPTZ", "When it was published", "UTC instant"),
+        Column("pipeline_version", "VARCHAR", "Release of asleep-pipeline", required=True),
+        Column("tzdata_version", "VARCHAR", "Zone rules behind the local times"),
+        Column("layout", "VARCHAR", "Hash of the tables' definition", required=True),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """What a publication holds and what it cost.
+
+    Attributes:
+        path: The published file.
+        lake_snapshot: The snapshot that it equals.
+        rows: Rows by table.
+        rows_changed: Rows written by table.
+        is_full: Whether everything was built anew.
+    """
+
+    path: Path
+    lake_snapshot: int
+    rows: dict[str, int]
+    rows_changed: dict[str, int]
+    is_full: bool
+
+
+def publish(lake: Lake, path: Path, *, from_scratch: bool = False) -> PublishReport:
+    """Publish the newest snapshot of the lake as one DuckDB file.
+
+    Args:
+        lake: Where from.
+        path: The file that analysts open; its working file lives in a folder beside it.
+        from_scratch: Build everything anew, so that nothing deleted lingers in the file.
+
+    Raises:
+        LakeError: The lake cannot be read.
+        WarehouseError: The file cannot be built or moved into place.
+    """
+    workshop = path.parent / "warehouse"
+    workshop.mkdir(parents=True, exist_ok=True)
+    working = workshop / "working.duckdb"
+    with FileLock(workshop / "publish.lock"):
+        if from_scratch:
+            _discard(working)
+        try:
+            report = _bring_up_to_date(lake, working, path)
+        except duckdb.Error as error:
+            # It is only a copy of the lake; a damaged one is not worth repairing.
+            log.warning("working file discarded", problem=str(error).splitlines()[0])
+            _discard(working)
+            report = _build_or_explain(lake, working, path)
+        _put_in_place(working, path)
+    return report
+
+
+def _build_or_explain(lake: Lake, working: Path, path: Path) -> PublishReport:
+    try:
+        return _bring_up_to_date(lake, working, path)
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"The warehouse {path} cannot be built: {str(error).splitlines()[0]}",
+            fix="The published file stays as it was. Check the disk, then run it again.",
+        ) from error
+
+
+def _bring_up_to_date(lake: Lake, working: Path, path: Path) -> PublishReport:
+    snapshot = lake.snapshot_id()
+    with _workshop(lake, working, snapshot) as con:
+        since = _snapshot_of(con)
+        con.execute("BEGIN")
+        if since is None:
+            _create(con)
+        changed = {t.name: _load(con, t, since, snapshot) for t in PUBLISHED}
+        rows = {t.name: _count(con, f"SELECT count(*) FROM {t.name}") for t in PUBLISHED}
+        _write_load_info(con, rows, changed, snapshot)
+        con.execute("COMMIT")
+        # Without it, the write-ahead log would be missing beside the copy.
+        con.execute("CHECKPOINT")
+    return PublishReport(path, snapshot, rows, changed, is_full=since is None)
+
+
+@contextmanager
+def _workshop(lake: Lake, working: Path, snapshot: int) -> Iterator[duckdb.DuckDBPyConnection]:
+    con = connect(working)
+    try:
+        lake.attach(con, read_only=True, snapshot=snapshot)
+        con.execute("USE working")
+        yield con
+    finally:
+        con.close()
+
+
+def _snapshot_of(con: duckdb.DuckDBPyConnection) -> int | None:
+    """The snapshot that the working file equals; None when it must be built anew."""
+    tables = con.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'working' "
+        "AND table_name = 'load_info'"
+    ).fetchone()
+    if not tables or not tables[0]:
+        return None
+    row = con.execute("SELECT max(lake_snapshot) FROM load_info WHERE layout = $1", [_layout()])
+    since = row.fetchone()
+    return None if since is None or since[0] is None else int(since[0])
+
+
+def _create(con: duckdb.DuckDBPyConnection) -> None:
+    for table in (*PUBLISHED, LOAD_INFO):
+        columns = ", ".join(
+            f"{c.name} {c.type}{' NOT NULL' if c.required else ''}" for c in table.published
+        )
+        con.execute(f"CREATE OR REPLACE TABLE {table.name} ({columns})")
+        con.execute(f"COMMENT ON TABLE {table.name} IS {_quoted(table.description)}")
+        for column in table.published:
+            con.execute(
+                f"COMMENT ON COLUMN {table.name}.{column.name} IS {_quoted(column.comment)}"
+            )
+    con.execute(VIEWS)
+
+
+def _load(con: duckdb.DuckDBPyConnection, table: Table, since: int | None, upto: int) -> int:
+    """Take over what changed in a table after the snapshot `since`; everything when None."""
+    columns = ", ".join(c.name for c in table.published)
+    order = f" ORDER BY {', '.join(table.sorted_by)}" if table.sorted_by else ""
+    if since == upto:
+        return 0
+    if since is None or table is QUARANTINE:
+        # Few rows, and a key with NULLs: replaced as a whole.
+        con.execute(f"DELETE FROM {table.name}")
+        return _count(
+            con, f"INSERT INTO {table.name} SELECT {columns} FROM lake.{table.name}{order}"
+        )
+    keys = ", ".join(table.key)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE changed AS SELECT DISTINCT {keys} "
+        "FROM ducklake_table_changes('lake', 'main', $1, $2, $3)",
+        [table.name, since + 1, upto],
+    )
+    con.execute(f"DELETE FROM {table.name} USING changed WHERE {_same_key(table)}")
+    return _count(
+        con,
+        f"INSERT INTO {table.name} SELECT {columns} FROM lake.{table.name} "
+        f"SEMI JOIN changed USING ({keys}){order}",
+    )
+
+
+def _same_key(table: Table) -> str:
+    return " AND ".join(f"{table.name}.{name} = changed.{name}" for name in table.key)
+
+
+def _write_load_info(
+    con: duckdb.DuckDBPyConnection, rows: dict[str, int], changed: dict[str, int], snapshot: int
+) -> None:
+    tzdata = con.execute("SELECT tzdata_version FROM lake.lake_info").fetchone()
+    con.execute("DELETE FROM load_info")
+    for name, count in rows.items():
+        con.execute(
+            "INSERT INTO load_info VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            [
+                name,
+                count,
+                changed[name],
+                snapshot,
+                datetime.now(UTC),
+                version("asleep-pipeline"),
+                tzdata[0] if tzdata else None,
+                _layout(),
+            ],
+        )
+
+
+def _layout() -> str:
+    """A hash of the tables' definition; a working file of another release is built anew."""
+    return hashlib.sha256(repr((PUBLISHED, LOAD_INFO, VIEWS)).encode()).hexdigest()[:16]
+
+
+def _put_in_place(working: Path, path: Path) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        shutil.copyfile(working, unfinished)
+        _sync(unfinished)
+        unfinished.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise WarehouseError(
+            f"The warehouse cannot be put in place at {path}: {error.strerror}.",
+            fix="Check the folder's rights and the free disk, then run it again.",
+        ) from error
+
+
+def _discard(working: Path) -> None:
+    for leftover in working.parent.glob(f"{working.name}*"):
+        leftover.unlink()
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = con.execute(sql).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
