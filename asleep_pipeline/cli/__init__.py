@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 
 from asleep_pipeline.cli._run import new_app, run
+from asleep_pipeline.cli.serve import simulate
 
 app = new_app()
+app.command()(simulate)
 
 
 def main() -> None:

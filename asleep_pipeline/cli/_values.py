@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime
 import typer
 
 
-def read_day(text: str) -> date:
-    """A calendar date, `YYYY-MM-DD`."""
+def read_day(text: str | date) -> date:
+    """A calendar date, `YYYY-MM-DD`; the default of an option comes as a date already."""
     try:
-        return date.fromisoformat(text)
+        return date.fromisoformat(str(text))
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a date such as 2026-05-31.") from None
 

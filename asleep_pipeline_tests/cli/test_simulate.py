@@ -1,0 +1,88 @@
+"""The command `simulate`: a world that is served, and a roster that can be imported."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import stamina
+
+from asleep_pipeline.cli import app
+from asleep_pipeline.cli._run import ExitCode, run
+from asleep_pipeline.roster import read_roster
+
+PROGRAM = [sys.executable, "-c", "from asleep_pipeline.cli import main; main()"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def simulating(*options: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the command, and end it as a service manager would."""
+    command = [*PROGRAM, "simulate", "--json", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+@stamina.retry(on=httpx.ConnectError, timeout=60)
+def first_answer(url: str) -> httpx.Response:
+    return httpx.get(url)
+
+
+def test_simulate_serves_the_people_of_its_roster(tmp_path: Path) -> None:
+    """A user of the written roster is known to the API that is announced; SIGTERM ends it well."""
+    port, path = free_port(), tmp_path / "roster.csv"
+    with simulating("--people", "3", "--port", str(port), "--roster", str(path)) as process:
+        url = f"http://127.0.0.1:{port}"
+        first_answer(f"{url}/_simulator/requests")
+        user = read_roster(path)[0].user_id
+        answer = httpx.get(f"{url}/ai/v1/users/{user}", headers={"x-api-key": "simulator"})
+        assert process.stdout
+        said = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+    assert said == {"base_url": url, "api_key": "simulator", "roster": str(path)}
+    assert answer.json()["result"]["user_id"] == user
+    assert len(read_roster(path)) == 3
+    assert process.returncode == ExitCode.OK
+
+
+def test_taken_port_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that is in use is named, with the option that chooses another."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        assert run(app, ["simulate", "--people", "1", "--port", port]) == ExitCode.USAGE
+    err = capsys.readouterr().err
+    assert port in err
+    assert "--port" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--people", "0"], "0"),
+        (["--now", "noon"], "'noon'"),
+        (["--first-date", "2026-02-30"], "'2026-02-30'"),
+        (["--recordings", "nowhere.parquet"], "nowhere.parquet"),
+        (["--people", "1", "--roster", "/nowhere/roster.csv"], "/nowhere/roster.csv"),
+    ],
+)
+def test_bad_option_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+) -> None:
+    """A value that cannot be used is named, and nothing is served."""
+    assert run(app, ["simulate", *arguments]) == ExitCode.USAGE
+    assert named in capsys.readouterr().err
