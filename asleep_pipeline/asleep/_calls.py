@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import perf_counter
+from typing import Any
 
 import stamina
 import structlog
@@ -97,9 +98,10 @@ class Calls:
         self.counters.requests[request.endpoint] += 1
         self.counters.retries[request.endpoint] += number > 1
         try:
-            with self._judged(), self._logged(request.endpoint, number):
+            with self._judged(), self._logged(request.endpoint, number) as line:
                 reply = await self._wire.send(request)
-                check(request, reply, self._key.get_secret_value())
+                line["status"] = reply.status
+                check(request, reply, self._key)
         except RateLimited as error:
             self.counters.refusals[request.endpoint] += 1
             await self._budget.refused(error.retry_after_s or 0.0)
@@ -126,20 +128,19 @@ class Calls:
             verdict()
 
     @contextmanager
-    def _logged(self, endpoint: str, number: int) -> Iterator[None]:
+    def _logged(self, endpoint: str, number: int) -> Iterator[dict[str, Any]]:
+        """Write one line, with what the block adds to it."""
         started = perf_counter()
-        line = {"endpoint": endpoint, "attempt": number}
+        line: dict[str, Any] = {"endpoint": endpoint, "attempt": number, "status": None}
+        write = self._log.debug
         try:
-            yield
+            yield line
         except AsleepError as error:
-            failure = {"status": error.status, "error": type(error).__name__}
-            self._log.warning("asleep_request", **line, **failure, elapsed_ms=_since_ms(started))
+            line["error"] = type(error).__name__
+            write = self._log.warning
             raise
-        self._log.debug("asleep_request", **line, status=200, elapsed_ms=_since_ms(started))
-
-
-def _since_ms(started: float) -> float:
-    return round((perf_counter() - started) * 1000, 1)
+        finally:
+            write("asleep_request", **line, elapsed_ms=round((perf_counter() - started) * 1000, 1))
 
 
 def _circuit_open(endpoint: str) -> CircuitOpen:

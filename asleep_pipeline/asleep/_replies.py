@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
+from pydantic import SecretStr
 
 from asleep_pipeline.asleep._http import Reply, Request
 from asleep_pipeline.asleep.errors import (
@@ -71,19 +72,19 @@ _INVALID: Final = _Meaning(
 )
 
 
-def check(request: Request, reply: Reply, secret: str) -> None:
+def check(request: Request, reply: Reply, key: SecretStr) -> None:
     """Raise what the reply stands for, unless it is a success.
 
     Args:
         request: What was asked.
         reply: What came back.
-        secret: The key, which is cut out of whatever the reply quotes.
+        key: Cut out of whatever the reply quotes.
 
     Raises:
         AsleepError: One of its kinds, by status.
     """
     if not HTTPStatus(200) <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-        raise _error(request, reply, secret)
+        raise _error(request, reply, key)
     if request.has_result:
         _check_envelope(request, reply)
 
@@ -111,7 +112,7 @@ def _check_envelope(request: Request, reply: Reply) -> None:
     raise UnreadableAnswer(problem, endpoint=request.endpoint, status=reply.status)
 
 
-def _error(request: Request, reply: Reply, secret: str) -> AsleepError:
+def _error(request: Request, reply: Reply, key: SecretStr) -> AsleepError:
     detail, is_ours = _detail(reply)
     if reply.status == HTTPStatus.NOT_FOUND and not is_ours:
         # A wrong base address must not make every user look deleted.
@@ -121,7 +122,8 @@ def _error(request: Request, reply: Reply, secret: str) -> AsleepError:
             status=reply.status,
         )
     meaning = _meaning(reply.status, detail.lower(), request.endpoint)
-    shown = (_location(reply) or detail).replace(secret, "[key]")[:_LONGEST_DETAIL]
+    # The key is never put into a variable: a traceback may be printed with its variables.
+    shown = (_location(reply) or detail).replace(key.get_secret_value(), "[key]")[:_LONGEST_DETAIL]
     said = f" ({reply.status}: {shown})" if shown else f" ({reply.status})"
     return meaning.kind(
         f"{request.endpoint}: Asleep {meaning.what}{said}.",
@@ -176,7 +178,10 @@ def _forbidden(said: str) -> _Meaning:
 
 def _location(reply: Reply) -> str:
     """Where a redirect points: the host only, a query may hold anything."""
-    return urlsplit(reply.headers.get("location", "")).netloc
+    try:
+        return urlsplit(reply.headers.get("location", "")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _retry_after_s(reply: Reply) -> float | None:

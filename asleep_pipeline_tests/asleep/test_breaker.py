@@ -1,0 +1,135 @@
+"""A service that is down is left alone, then tried with one request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from asleep_pipeline.asleep import AsleepClient, AsleepError, CircuitOpen, ServerError
+from asleep_pipeline.asleep._breaker import FAILURES_TO_OPEN, PAUSE_S, Breaker
+
+ATTEMPTS = 4
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time of the breaker."""
+    return Clock()
+
+
+@pytest.fixture
+def broken(clock: Clock) -> Breaker:
+    """A breaker that has just opened."""
+    breaker = Breaker(clock)
+    for _ in range(FAILURES_TO_OPEN):
+        assert breaker.admits()
+        breaker.failed()
+    return breaker
+
+
+def test_opens_after_failures_in_a_row(broken: Breaker) -> None:
+    """Enough failures without a success between them stop all requests."""
+    assert not broken.admits()
+
+
+def test_success_between_failures_keeps_it_closed(clock: Clock) -> None:
+    """Only failures in a row count."""
+    breaker = Breaker(clock)
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.failed()
+        breaker.succeeded()
+    assert breaker.admits()
+
+
+def test_one_probe_after_the_pause(broken: Breaker, clock: Clock) -> None:
+    """After the pause one request may go out, and no second one beside it."""
+    clock.now = PAUSE_S
+    assert broken.admits()
+    assert not broken.admits()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "admits_at_once"), [(Breaker.succeeded, True), (Breaker.failed, False)]
+)
+def test_probe_decides(
+    broken: Breaker, clock: Clock, verdict: Callable[[Breaker], None], admits_at_once: bool
+) -> None:
+    """A probe that succeeds closes the circuit, one that fails starts the pause again."""
+    clock.now = PAUSE_S
+    assert broken.admits()
+    verdict(broken)
+    assert broken.admits() is admits_at_once
+    clock.now += PAUSE_S
+    assert broken.admits()
+
+
+def test_abandoned_probe_makes_room_for_another(broken: Breaker, clock: Clock) -> None:
+    """A cancelled probe says nothing and does not block the next."""
+    clock.now = PAUSE_S
+    assert broken.admits()
+    broken.abandoned()
+    assert broken.admits()
+
+
+async def failing(client: AsleepClient, times: int) -> None:
+    """Make calls that fail."""
+    for _ in range(times):
+        with pytest.raises(AsleepError):
+            await client.get_user("u")
+
+
+async def test_client_stops_asking_a_dead_service(asleep: AsleepClient, vendor: Any) -> None:
+    """Once the circuit is open, calls fail at once without a request."""
+    vendor.refuses(500, "x")
+    await failing(asleep, FAILURES_TO_OPEN // ATTEMPTS)
+    asked = len(vendor.requests)
+    with pytest.raises(CircuitOpen):
+        await asleep.get_session("u", "s")
+    assert len(vendor.requests) == asked == FAILURES_TO_OPEN
+
+
+@pytest.mark.parametrize(
+    ("status", "detail"), [(404, "user does not exist"), (400, "x"), (429, "x"), (401, "x")]
+)
+async def test_refusals_never_open_the_circuit(
+    asleep: AsleepClient, vendor: Any, status: int, detail: str
+) -> None:
+    """A service that refuses is alive."""
+    vendor.refuses(status, detail)
+    await failing(asleep, 2 * FAILURES_TO_OPEN)
+    vendor.refuses(500, "x")
+    with pytest.raises(ServerError):
+        await asleep.get_user("u")
+
+
+async def test_cancelled_request_says_nothing_about_the_service() -> None:
+    """A call that is given up neither closes the circuit nor counts as a failure."""
+    begun = asyncio.Event()
+
+    async def hang(_request: httpx.Request) -> httpx.Response:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with AsleepClient("a-key", transport=httpx.MockTransport(hang)) as client:
+        breaker = client._call._breaker
+        breaker.failed()
+        call = asyncio.create_task(client.get_user("u"))
+        await begun.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert breaker._failures == 1
