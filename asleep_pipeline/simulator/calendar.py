@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from functools import lru_cache
@@ -86,11 +86,15 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Stay:
-    """A stay in bed in local wall time: minutes after 12:00 on the date, and its length."""
+    """A stay in bed: wall-clock minutes after 12:00 on the date, its length, and a real delay.
+
+    A delay is no wall time, since clocks may change between the two parts of a night.
+    """
 
     start_min: float
     length_min: float
     flavour: Flavour = Flavour.ORDINARY
+    delay_min: float = 0.0
 
 
 @lru_cache(maxsize=1 << 17)
@@ -155,8 +159,8 @@ def _stays(rng: Random, seed: int, person: Person, day: date) -> Iterator[_Stay]
     elif rng.random() < habits.split:
         yield from _split(rng, night)
     elif rng.random() < 0.015:  # noqa: PLR2004 - started by mistake, and again
-        yield _Stay(night.start_min - 12, rng.uniform(0.5, 4.5), Flavour.TOO_SHORT)
-        yield night
+        yield _Stay(night.start_min, rng.uniform(0.5, 4.5), Flavour.TOO_SHORT)
+        yield replace(night, delay_min=12)
     else:
         yield night
 
@@ -190,13 +194,15 @@ def _split(rng: Random, night: _Stay) -> Iterator[_Stay]:
     first = night.length_min * rng.uniform(0.35, 0.65)
     gap = rng.uniform(5, 50)
     yield _Stay(night.start_min, first)
-    yield _Stay(night.start_min + first + gap, max(20.0, night.length_min - first - gap))
+    rest = max(20.0, night.length_min - first - gap)
+    yield _Stay(night.start_min, rest, delay_min=first + gap)
 
 
 def _slot(rng: Random, person: Person, day: date, zone: str, stay: _Stay, *, ill: bool) -> Slot:
     noon = datetime.combine(day, time(12), ZoneInfo(zone))
     # Added as wall time: a bedtime is kept through a change to summer time.
-    start = (noon + timedelta(seconds=round(stay.start_min * 60))).astimezone(UTC)
+    bedtime = (noon + timedelta(seconds=round(stay.start_min * 60))).astimezone(UTC)
+    start = bedtime + timedelta(seconds=round(stay.delay_min * 60))
     unexpected = rng.random() < 0.012  # noqa: PLR2004
     length_s = round(stay.length_min * 60 * (rng.uniform(0.3, 0.95) if unexpected else 1))
     end = start + timedelta(seconds=length_s)

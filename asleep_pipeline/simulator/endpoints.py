@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 
 from asleep_pipeline.simulator.averages import average_result
 from asleep_pipeline.simulator.calendar import Slot
@@ -24,8 +24,8 @@ _SESSION_ID = re.compile(r"\d{14}(_[0-9a-z]{5})?")
 _LONGEST_PERIOD_DAYS = 100
 _Answer = Response[bytes]
 
-UserHeader = Annotated[str, Parameter(header="x-user-id")]
-ZoneHeader = Annotated[str, Parameter(header="timezone")]
+UserHeader = Annotated[str, HeaderParameter(name="x-user-id")]
+ZoneHeader = Annotated[str, HeaderParameter(name="timezone")]
 
 
 @post("/ai/v1/users")
@@ -72,8 +72,8 @@ async def list_sessions(  # noqa: PLR0917 - litestar passes all by name
     date_gte: date | None = None,
     date_lte: date | None = None,
     order_by: Literal["ASC", "DESC"] = "DESC",
-    offset: Annotated[int, Parameter(ge=0)] = 0,
-    limit: Annotated[int, Parameter(ge=0, le=100)] = 20,
+    offset: Annotated[int, QueryParameter(ge=0)] = 0,
+    limit: Annotated[int, QueryParameter(ge=0, le=100)] = 20,
 ) -> _Answer:
     """S1: one page of a user's sessions. An unknown user is a 404 (the contract leaves it open)."""
     person = _owner(world, user_id, _bad_reader_id())

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, cast
 
 import uvicorn
@@ -85,11 +86,11 @@ def serve(options: SimulatorOptions, host: str = "127.0.0.1", port: int = 8900) 
             f"Port {port} cannot be used: {error.strerror}.", fix="Choose another with --port."
         ) from error
     with listener:
-        uvicorn.Server(_config(Simulation(options))).run(sockets=[listener])
+        _Server(_config(Simulation(options))).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is ready."""
+    """Tells when it is ready, and ends quietly: being asked to stop is no failure."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -98,6 +99,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
+        self.should_exit = True
 
 
 def _config(simulation: Simulation) -> uvicorn.Config:
