@@ -1,10 +1,11 @@
 # Each command sets up what it needs first: Python >= 3.11, make and the package registry are enough.
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
-READY  := $(VENV)/.installed
-DUCKDB := $(VENV)/duckdb-1.4/.installed $(VENV)/duckdb-2/.installed
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+READY   := $(VENV)/.installed
+DUCKDB  := $(VENV)/duckdb-1.4/.installed $(VENV)/duckdb-2/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -25,7 +26,7 @@ test: $(READY) $(DUCKDB) ## Run the whole test suite
 lint: $(READY) ## Check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases asleep_pipeline asleep_pipeline_tests
 
 bench: $(READY) ## Measure throughput and memory
 	$(BIN)/python -m benchmarks
@@ -34,8 +35,6 @@ lock: $(READY) ## Resolve the dependencies again and write the lock files
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
 	echo 'duckdb==1.4.5' | $(COMPILE) - --no-deps --no-annotate --output-file requirements/duckdb-1.4.lock
 	echo 'duckdb==2.0.0' | $(COMPILE) - --no-deps --no-annotate --output-file requirements/duckdb-2.lock
-
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
