@@ -7,13 +7,14 @@ cancelled call for a success, so neither a single probe nor a stopped run would 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-# More than the attempts of one call and than the connections of one client: a short outage that
-# hits all calls in flight once does not open the circuit.
+# More than the attempts of one call, over more time than these take: an outage that calls
+# outlive by themselves does not open the circuit, however many of them meet it at once.
 FAILURES_TO_OPEN: Final = 20
+OUTAGE_TO_OPEN_S: Final = 40.0
 PAUSE_S: Final = 30.0
 
 
@@ -23,12 +24,13 @@ class Breaker:
 
     clock: Callable[[], float] = monotonic
     _failures: int = 0
-    _opened_at: float = field(default=0.0)
+    _failing_since: float = 0.0
+    _opened_at: float | None = None
     _probing: bool = False
 
     def admits(self) -> bool:
         """Whether a request may go out now; in the open state only a probe, and only one."""
-        if self._failures < FAILURES_TO_OPEN:
+        if self._opened_at is None:
             return True
         if self._probing or self.clock() - self._opened_at < PAUSE_S:
             return False
@@ -38,12 +40,17 @@ class Breaker:
     def succeeded(self) -> None:
         """The service answered, be it with a refusal."""
         self._failures = 0
+        self._opened_at = None
         self._probing = False
 
     def failed(self) -> None:
         """The service failed: no answer, a broken one, or a 5xx."""
+        now = self.clock()
+        if not self._failures:
+            self._failing_since = now
         self._failures += 1
-        self._opened_at = self.clock()
+        if self._failures >= FAILURES_TO_OPEN and now - self._failing_since >= OUTAGE_TO_OPEN_S:
+            self._opened_at = now
         self._probing = False
 
     def abandoned(self) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from asleep_pipeline.asleep import AsleepClient, AsleepError, CircuitOpen, ServerError
-from asleep_pipeline.asleep._breaker import FAILURES_TO_OPEN, PAUSE_S, Breaker
+from asleep_pipeline.asleep._breaker import FAILURES_TO_OPEN, OUTAGE_TO_OPEN_S, PAUSE_S, Breaker
 
 ATTEMPTS = 4
 
@@ -34,10 +34,16 @@ def clock() -> Clock:
 def broken(clock: Clock) -> Breaker:
     """A breaker that has just opened."""
     breaker = Breaker(clock)
-    for _ in range(FAILURES_TO_OPEN):
+    fail(breaker, clock, FAILURES_TO_OPEN, OUTAGE_TO_OPEN_S)
+    return breaker
+
+
+def fail(breaker: Breaker, clock: Clock, times: int, over_s: float) -> None:
+    """Let requests fail, evenly over some time."""
+    for number in range(times):
+        clock.now = over_s * number // (times - 1)
         assert breaker.admits()
         breaker.failed()
-    return breaker
 
 
 def test_opens_after_failures_in_a_row(broken: Breaker) -> None:
@@ -45,18 +51,30 @@ def test_opens_after_failures_in_a_row(broken: Breaker) -> None:
     assert not broken.admits()
 
 
+@pytest.mark.parametrize(
+    ("times", "over_s"),
+    [(FAILURES_TO_OPEN * 10, OUTAGE_TO_OPEN_S - 1), (FAILURES_TO_OPEN - 1, 900)],
+)
+def test_short_or_small_outage_keeps_it_closed(clock: Clock, times: int, over_s: float) -> None:
+    """What calls outlive by trying again, many of them at once too, stops nothing."""
+    breaker = Breaker(clock)
+    fail(breaker, clock, times, over_s)
+    assert breaker.admits()
+
+
 def test_success_between_failures_keeps_it_closed(clock: Clock) -> None:
     """Only failures in a row count."""
     breaker = Breaker(clock)
     for _ in range(FAILURES_TO_OPEN):
         breaker.failed()
+        clock.now += OUTAGE_TO_OPEN_S
         breaker.succeeded()
     assert breaker.admits()
 
 
 def test_one_probe_after_the_pause(broken: Breaker, clock: Clock) -> None:
     """After the pause one request may go out, and no second one beside it."""
-    clock.now = PAUSE_S
+    clock.now += PAUSE_S
     assert broken.admits()
     assert not broken.admits()
 
@@ -68,7 +86,7 @@ def test_probe_decides(
     broken: Breaker, clock: Clock, verdict: Callable[[Breaker], None], admits_at_once: bool
 ) -> None:
     """A probe that succeeds closes the circuit, one that fails starts the pause again."""
-    clock.now = PAUSE_S
+    clock.now += PAUSE_S
     assert broken.admits()
     verdict(broken)
     assert broken.admits() is admits_at_once
@@ -78,7 +96,7 @@ def test_probe_decides(
 
 def test_abandoned_probe_makes_room_for_another(broken: Breaker, clock: Clock) -> None:
     """A cancelled probe says nothing and does not block the next."""
-    clock.now = PAUSE_S
+    clock.now += PAUSE_S
     assert broken.admits()
     broken.abandoned()
     assert broken.admits()
@@ -93,6 +111,7 @@ async def failing(client: AsleepClient, times: int) -> None:
 
 async def test_client_stops_asking_a_dead_service(asleep: AsleepClient, vendor: Any) -> None:
     """Once the circuit is open, calls fail at once without a request."""
+    asleep._call._breaker.clock = map(float, range(0, 1000, 4)).__next__
     vendor.refuses(500, "x")
     await failing(asleep, FAILURES_TO_OPEN // ATTEMPTS)
     asked = len(vendor.requests)
@@ -108,6 +127,7 @@ async def test_refusals_never_open_the_circuit(
     asleep: AsleepClient, vendor: Any, status: int, detail: str
 ) -> None:
     """A service that refuses is alive."""
+    asleep._call._breaker.clock = map(float, range(0, 10**6, 4)).__next__
     vendor.refuses(status, detail)
     await failing(asleep, 2 * FAILURES_TO_OPEN)
     vendor.refuses(500, "x")
