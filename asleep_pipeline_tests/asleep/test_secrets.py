@@ -75,6 +75,9 @@ async def test_key_is_in_no_error_and_no_log(
     assert lines
     assert "user-1" not in str([line for line in lines if line["event"] == "asleep_request"])
     assert "user-1" not in caplog.text
+    assert "session-1" not in caplog.text
+    # httpx's own error would hold the request, and with it the key.
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 async def test_key_is_in_no_repr() -> None:

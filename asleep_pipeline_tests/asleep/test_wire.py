@@ -187,6 +187,7 @@ async def test_answer_that_drips_is_given_up(serve: Any, monkeypatch: pytest.Mon
             await wire.send(Request("create_user", "POST", "/"))
         await wire.close()
     assert caught.value.sent is True
+    assert caught.value.__context__ is None
 
 
 async def test_connections_are_kept(serve: Any) -> None:
