@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from asleep_pipeline.asleep import AsleepClient
+from asleep_pipeline.asleep import AsleepClient, Counters
 
 ClientOf = Callable[[str], AsleepClient]
 
@@ -24,6 +25,9 @@ class Clients:
         max_connections: Connections of one client.
         requests_per_second: Most requests a second and key; learned when None.
         budget_file: The request budget shared by all processes of the machine.
+        requests: Requests sent, by endpoint, filled when the clients are closed.
+        retries: Those of them that repeated an earlier one.
+        refusals: Those that were refused because of their rate.
     """
 
     keys: dict[str, SecretStr]
@@ -31,6 +35,9 @@ class Clients:
     max_connections: int
     requests_per_second: float | None
     budget_file: Path
+    requests: Counter[str] = field(default_factory=Counter)
+    retries: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[ClientOf]:
@@ -40,7 +47,16 @@ class Clients:
                 org_id: await stack.enter_async_context(self._client(org_id, key))
                 for org_id, key in self.keys.items()
             }
-            yield opened.__getitem__
+            try:
+                yield opened.__getitem__
+            finally:
+                for client in opened.values():
+                    self._count(client.counters)
+
+    def _count(self, counters: Counters) -> None:
+        self.requests.update(counters.requests)
+        self.retries.update(counters.retries)
+        self.refusals.update(counters.refusals)
 
     def _client(self, org_id: str, key: SecretStr) -> AsleepClient:
         return AsleepClient(

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-import structlog
 
 from asleep_pipeline.asleep import (
     Answer,
     AsleepClient,
     AsleepError,
-    CircuitOpen,
     Session,
     SessionItem,
     SessionNotFound,
     SessionPage,
-    StopError,
-    UserNotFound,
 )
-from asleep_pipeline.errors import LakeError
 from asleep_pipeline.extract.answers import Chunks, raw_row
 from asleep_pipeline.extract.clients import ClientOf, Clients
+from asleep_pipeline.extract.crowd import Crowd, StopsEveryone, ask_everyone, run
 from asleep_pipeline.extract.known import Known, read_known
 from asleep_pipeline.extract.plan import KnownDetail, list_hash, wants_detail
 from asleep_pipeline.lake.ducklake import Lake
-from asleep_pipeline.lake.users import LakeUser, pullable_users, update_users
-
-log = structlog.get_logger(__name__)
+from asleep_pipeline.lake.users import LakeUser, mark_gone, pullable_users
+from asleep_pipeline.normalise.local_time import utc_date
 
 USERS_AT_A_TIME = 500
 
@@ -50,25 +45,21 @@ class Window:
 class PullReport:
     """What one pull asked and got."""
 
-    users: int = 0
-    users_done: int = 0
-    users_gone: int = 0
-    users_failed: int = 0
+    crowd: Crowd = field(default_factory=Crowd)
     sessions_listed: int = 0
     pages: int = 0
     details: int = 0
     details_vanished: int = 0
     details_failed: int = 0
     answers_by_date: Counter[date] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
 
     @property
     def is_partial(self) -> bool:
         """Whether something that was asked for could not be had."""
-        return bool(self.users_failed or self.details_failed)
+        return bool(self.crowd.failed or self.details_failed)
 
 
-OnProgress = Callable[[PullReport], None]
+OnProgress = Callable[[Crowd], None]
 
 
 def pull_sessions(
@@ -80,6 +71,7 @@ def pull_sessions(
     now: datetime,
     recompute_days: int,
     user_ids: tuple[str, ...] = (),
+    unfinished_only: bool = False,
     refetch: bool = False,
     on_progress: OnProgress = lambda _: None,
 ) -> PullReport:
@@ -96,6 +88,7 @@ def pull_sessions(
         now: The present, UTC.
         recompute_days: See `wants_detail`.
         user_ids: Only these users of the shard; everyone when empty.
+        unfinished_only: Only users with a session that is still OPEN or CLOSED.
         refetch: Ask again for details that are settled.
         on_progress: Called after each user.
 
@@ -105,17 +98,15 @@ def pull_sessions(
         LakeError: An answer could not be kept.
     """
     with lake.read() as con:
-        users = pullable_users(con, shard=shard, user_ids=user_ids)
+        users = pullable_users(con, shard=shard, user_ids=user_ids, unfinished_only=unfinished_only)
     chunks = Chunks(lake, f"pull {window.start} to {window.end}, shard {shard}")
-    report = PullReport(users=len(users), answers_by_date=chunks.committed)
+    report = PullReport(Crowd(len(users)), answers_by_date=chunks.committed)
     pull = _Pull(clients, window, chunks, report, shard, now, recompute_days, refetch, on_progress)
     try:
-        asyncio.run(pull.everyone(users))
-    except* (StopError, CircuitOpen, LakeError) as errors:
-        raise _first(errors) from None
+        run(pull.everyone(users))
     finally:
         chunks.flush()
-        _mark_gone(lake, pull.gone, now)
+        mark_gone(lake, report.crowd.gone, now)
     return report
 
 
@@ -130,7 +121,6 @@ class _Pull:
     recompute_days: int
     refetch: bool
     on_progress: OnProgress
-    gone: list[LakeUser] = field(default_factory=list)
     committing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def everyone(self, users: Sequence[LakeUser]) -> None:
@@ -140,33 +130,21 @@ class _Pull:
                 await self._group(users[first : first + USERS_AT_A_TIME], client_of)
 
     async def _group(self, users: Sequence[LakeUser], client_of: ClientOf) -> None:
-        """A few workers take users in turn; each asks for its user's details side by side."""
         known = read_known(self.chunks.lake, users, self.shard, self.window.start, self.window.end)
-        todo = iter(users)
         # Details of few users must fill the connections as well as those of many.
         at_once = asyncio.Semaphore(self.clients.max_connections)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.clients.max_connections, len(users))):
-                group.create_task(self._work(todo, client_of, known, at_once))
 
-    async def _work(
-        self,
-        todo: Iterator[LakeUser],
-        client_of: ClientOf,
-        known: Known,
-        at_once: asyncio.Semaphore,
-    ) -> None:
-        for user in todo:
-            try:
-                await self._user(user, client_of(user.org_id), known, at_once)
-            except UserNotFound as error:
-                self._user_gone(user, error)
-            except (StopError, CircuitOpen):
-                raise
-            except AsleepError as error:
-                self._user_failed(user, error)
-            self.report.users_done += 1
-            self.on_progress(self.report)
+        async def ask(user: LakeUser, asleep: AsleepClient) -> None:
+            await self._user(user, asleep, known, at_once)
+
+        await ask_everyone(
+            users,
+            client_of,
+            ask,
+            self.report.crowd,
+            at_once=self.clients.max_connections,
+            on_progress=lambda: self.on_progress(self.report.crowd),
+        )
 
     async def _user(
         self, user: LakeUser, asleep: AsleepClient, known: Known, at_once: asyncio.Semaphore
@@ -179,6 +157,7 @@ class _Pull:
                 stored = details.get(item.session_id)
                 if self._wants(item, stored):
                     group.create_task(self._detail(user, item, stored, asleep, at_once))
+        await self._commit_when_full()
 
     def _wants(self, item: SessionItem, stored: KnownDetail | None) -> bool:
         return wants_detail(
@@ -220,11 +199,11 @@ class _Pull:
         except SessionNotFound as error:
             self.chunks.add(self._vanished_row(user, item, error))
             self.report.details_vanished += 1
-        except (StopError, CircuitOpen):
+        except StopsEveryone:
             raise
         except AsleepError as error:
             self.report.details_failed += 1
-            self._count_failure("get_session", error)
+            self.report.crowd.note("get_session", error)
         else:
             self.chunks.add(self._detail_row(user, item, stored, answer))
             self.report.details += 1
@@ -287,23 +266,10 @@ class _Pull:
             list_hash=list_hash(item),
         )
 
-    def _user_gone(self, user: LakeUser, error: UserNotFound) -> None:
-        self.gone.append(user)
-        self.report.users_gone += 1
-        self._count_failure(error.endpoint, error)
-
-    def _user_failed(self, user: LakeUser, error: AsleepError) -> None:
-        log.warning("user skipped", user_id=user.user_id, problem=error.problem)
-        self.report.users_failed += 1
-        self._count_failure(error.endpoint, error)
-
-    def _count_failure(self, endpoint: str, error: AsleepError) -> None:
-        self.report.failures[f"{endpoint}: {type(error).__name__}"] += 1
-
 
 def start_date(item: SessionItem) -> date:
     """The partition of a session: the date on which it starts in UTC."""
-    return item.session_start_time.astimezone(UTC).date()
+    return utc_date(item.session_start_time)
 
 
 class _Said(msgspec.Struct):
@@ -327,14 +293,3 @@ def _state(body: bytes) -> str | None:
         return _decode_state(body).result.session.state
     except msgspec.MsgspecError:
         return None
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _mark_gone(lake: Lake, gone: Sequence[LakeUser], now: datetime) -> None:
-    if gone:
-        with lake.write(f"{len(gone)} users are gone") as con:
-            update_users(con, [{"user_id": u.user_id, "deleted_at": now} for u in gone])

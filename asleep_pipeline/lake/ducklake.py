@@ -14,8 +14,9 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Lake:
     """
 
     root: Path
-    shards: int
+    shards: int = field(compare=False)
 
     @classmethod
     def create(cls, root: Path, *, shards: int) -> Lake:
@@ -78,7 +79,7 @@ class Lake:
             ConfigurationError: The lake has another number of shards.
             LakeError: There is no lake, or it cannot be read.
         """
-        lake = cls(root, shards or 0)
+        lake = cls(root.absolute(), 0)
         if not lake._is_made():
             raise LakeError(
                 f"There is no lake at {root}.",
@@ -96,25 +97,29 @@ class Lake:
                 f"The lake at {root} was made with {stored} shards, the settings say {shards}.",
                 fix=f"Set ASLEEP_SHARDS={stored}, or use another ASLEEP_DATA_DIR.",
             )
-        return cls(root, stored)
+        return cls(root.absolute(), stored)
 
     @contextmanager
-    def read(self, *, snapshot: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that sees one snapshot of all tables until it is closed.
-
-        Args:
-            snapshot: The snapshot to see; the newest when None.
+    def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that sees one snapshot of all tables, the newest, until it is closed.
 
         Raises:
             LakeError: The lake cannot be attached.
         """
-        con = connect()
-        try:
-            self.attach(con, read_only=True, snapshot=snapshot)
+        with self._connection() as con:
             con.execute("BEGIN")
             yield con
-        finally:
-            con.close()
+
+    @contextmanager
+    def read_at(self, snapshot: int) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that sees an earlier snapshot.
+
+        Raises:
+            LakeError: The lake cannot be attached, or the snapshot has expired.
+        """
+        with connect() as con:
+            self.attach(con, read_only=True, snapshot=snapshot)
+            yield con
 
     @contextmanager
     def write(self, why: str) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -126,31 +131,32 @@ class Lake:
         Raises:
             LakeError: The lock was not free in time, or the commit was refused.
         """
-        with self._writer_lock():
-            con = connect()
-            try:
-                self.attach(con)
-                started_ns = time.time_ns() - _CLOCK_SLACK_NS
-                con.execute("BEGIN")
-                yield con
-                con.execute("CALL ducklake_set_commit_message('lake', 'asleep-pipeline', ?)", [why])
-                _sync_tree(self.data_path, newer_than_ns=started_ns)
-                _commit(con)
-            finally:
-                con.close()
+        with self._writer_lock(), self._connection() as con:
+            started_ns = time.time_ns() - _CLOCK_SLACK_NS
+            con.execute("BEGIN")
+            yield con
+            con.execute("CALL ducklake_set_commit_message('lake', 'asleep-pipeline', ?)", [why])
+            _sync_tree(self.data_path, newer_than_ns=started_ns)
+            _commit(con)
 
     @contextmanager
     def maintain(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A writing connection without a transaction, for DuckLake's own maintenance calls."""
-        with self._writer_lock():
-            con = connect()
-            try:
-                self.attach(con)
-                started_ns = time.time_ns() - _CLOCK_SLACK_NS
-                yield con
-                _sync_tree(self.data_path, newer_than_ns=started_ns)
-            finally:
-                con.close()
+        with self._writer_lock(), self._connection() as con:
+            started_ns = time.time_ns() - _CLOCK_SLACK_NS
+            yield con
+            _sync_tree(self.data_path, newer_than_ns=started_ns)
+
+    @contextmanager
+    def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of its own to this process's one DuckDB; what it leaves open is undone."""
+        con = _attached(self).cursor()
+        try:
+            con.execute("USE lake")
+            con.execute("SET TimeZone = 'UTC'")
+            yield con
+        finally:
+            con.close()
 
     @property
     def data_path(self) -> Path:
@@ -168,7 +174,7 @@ class Lake:
             (snapshot,) = _one(con, "SELECT id FROM ducklake_current_snapshot('lake')")
         return int(snapshot)
 
-    def frame(self, sql: str, params: list[Any] | None = None) -> pl.DataFrame:
+    def frame(self, sql: str, params: object = None) -> pl.DataFrame:
         """The answer of one query against the newest snapshot."""
         with self.read() as con:
             return con.execute(sql, params or []).pl()
@@ -240,6 +246,14 @@ class Lake:
         unfinished.replace(self.catalog_path)
         _sync(self.root)
         _sync(self.root.parent)
+
+
+@cache
+def _attached(lake: Lake) -> duckdb.DuckDBPyConnection:
+    """The lake attached once a process: loading the extensions costs a tenth of a second."""
+    con = connect()
+    lake.attach(con)
+    return con
 
 
 class _PatientLock(FileLock):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,7 +47,11 @@ def put_users(lake: Lake, roster: pl.DataFrame, *, now: datetime) -> tuple[int, 
 
 
 def pullable_users(
-    con: duckdb.DuckDBPyConnection, *, shard: int | None = None, user_ids: tuple[str, ...] = ()
+    con: duckdb.DuckDBPyConnection,
+    *,
+    shard: int | None = None,
+    user_ids: tuple[str, ...] = (),
+    unfinished_only: bool = False,
 ) -> list[LakeUser]:
     """Users who are not gone, in the order of their ids.
 
@@ -54,15 +59,18 @@ def pullable_users(
         con: A connection to the lake.
         shard: Only this shard.
         user_ids: Only these; everyone when empty.
+        unfinished_only: Only users with a session that is still OPEN or CLOSED.
     """
     rows = con.execute(
         """
         SELECT user_id, org_id, timezone FROM lake.users
         WHERE deleted_at IS NULL AND ($shard IS NULL OR shard = $shard)
           AND (len($users) = 0 OR list_contains($users, user_id))
+          AND (NOT $unfinished OR user_id IN (
+              SELECT s.user_id FROM lake.sessions AS s WHERE s.state <> 'COMPLETE'))
         ORDER BY user_id
         """,
-        {"shard": shard, "users": list(user_ids)},
+        {"shard": shard, "users": list(user_ids), "unfinished": unfinished_only},
     ).fetchall()
     return [LakeUser(*row) for row in rows]
 
@@ -84,6 +92,13 @@ def update_users(con: duckdb.DuckDBPyConnection, changes: list[dict[str, Any]]) 
     )
     delete_keys(con, USERS, new.select("user_id"))
     insert(con, USERS, new.select(USERS.column_names))
+
+
+def mark_gone(lake: Lake, users: Sequence[LakeUser], now: datetime) -> None:
+    """Remember that the API does not know these users any more; they are not asked about again."""
+    if users:
+        with lake.write(f"{len(users)} users are gone") as con:
+            update_users(con, [{"user_id": user.user_id, "deleted_at": now} for user in users])
 
 
 def _merged(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import duckdb
 import msgspec
 import polars as pl
 
@@ -44,6 +45,14 @@ class ZoneFallbacks:
             if zone is not None and is_zone(zone):
                 return zone, source
         return self.default, "default"
+
+
+def read_fallbacks(
+    con: duckdb.DuckDBPyConnection, organisations: Mapping[str, str], default: str
+) -> ZoneFallbacks:
+    """The fallbacks, with the home zones that the roster names."""
+    homes = con.execute("SELECT user_id, timezone FROM lake.users WHERE timezone IS NOT NULL")
+    return ZoneFallbacks(dict(homes.fetchall()), organisations, default)
 
 
 @dataclass(frozen=True, slots=True)

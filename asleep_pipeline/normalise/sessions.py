@@ -32,7 +32,12 @@ from asleep_pipeline.normalise.fold import (
     Listed,
     Listing,
 )
-from asleep_pipeline.normalise.rows import SessionParts, ZoneFallbacks, session_rows
+from asleep_pipeline.normalise.rows import (
+    SessionParts,
+    ZoneFallbacks,
+    read_fallbacks,
+    session_rows,
+)
 from asleep_pipeline.normalise.rules import Broken, broken_by_item, broken_by_session
 
 STREAM = "sessions"
@@ -98,8 +103,7 @@ def read_new_answers(
 ) -> NormaliseReport:
     """`normalise_sessions` within a transaction that is already open."""
     report = NormaliseReport()
-    homes = con.execute("SELECT user_id, timezone FROM lake.users WHERE timezone IS NOT NULL")
-    fallbacks = ZoneFallbacks(dict(homes.fetchall()), organisations, default_zone)
+    fallbacks = read_fallbacks(con, organisations, default_zone)
     rules = con.execute("SELECT tz, utc_from, offset_s FROM lake.tz_rules").pl()
     for answers in unread_batches(con, STREAM, shard, _ENDPOINTS):
         batch = _Batch(con, shard, fallbacks, rules, report)

@@ -80,10 +80,10 @@ def average_result(sessions: list[Analysed], zone: tzinfo) -> dict[str, Any]:
 def _averages(slept: list[Analysed], zone: tzinfo) -> dict[str, Any]:
     stats = [analysis.stat or {} for _, analysis in slept]
     return {
-        "start_time": _mean_clock((slot.start for slot, _ in slept), zone),
-        "end_time": _mean_clock((slot.end for slot, _ in slept), zone),
-        "sleep_time": _mean_clock((stat["sleep_time"] for stat in stats), zone),
-        "wake_time": _mean_clock((stat["wake_time"] for stat in stats), zone),
+        "start_time": mean_clock((slot.start for slot, _ in slept), zone),
+        "end_time": mean_clock((slot.end for slot, _ in slept), zone),
+        "sleep_time": mean_clock((stat["sleep_time"] for stat in stats), zone),
+        "wake_time": mean_clock((stat["wake_time"] for stat in stats), zone),
         **{name: _mean(stats, name, round) for name in _SECONDS},
         **{name: _mean(stats, name, lambda value: round(value, 3)) for name in _RATIOS},
         **{name: _mean(stats, name, lambda value: round(value, 2)) for name in _COUNTS},
@@ -97,7 +97,7 @@ def _mean(
     return rounded(fmean(values)) if values else None
 
 
-def _mean_clock(moments: Iterable[datetime], zone: tzinfo) -> str:
+def mean_clock(moments: Iterable[datetime], zone: tzinfo) -> str:
     """Return the circular mean of wall-clock times as HH:MM:SS: 23:00 and 01:00 give 00:00."""
     turns = sum(cmath.rect(1, _day_share(moment.astimezone(zone))) for moment in moments)
     second = round(cmath.phase(turns) / math.tau * _DAY_S) % _DAY_S

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response, get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 
 from asleep_pipeline.errors import UsageError
 from asleep_pipeline.simulator.clock import Clock
@@ -18,6 +20,10 @@ from asleep_pipeline.simulator.faults import Faults
 from asleep_pipeline.simulator.refusals import Refusal, unprocessable
 from asleep_pipeline.simulator.simulation import Simulation
 from asleep_pipeline.simulator.world import World
+
+GivenWorld = NamedDependency[World]
+GivenClock = NamedDependency[Clock]
+GivenSimulation = NamedDependency[Simulation]
 
 _Answer = Response[bytes]
 _Request = Request[Any, Any, Any]
@@ -30,7 +36,7 @@ class ClockSetting(msgspec.Struct):
 
 
 @get("/_simulator/roster")
-async def get_roster(world: World) -> _Answer:
+async def get_roster(world: GivenWorld) -> _Answer:
     """Return the roster as CSV."""
     text = io.StringIO()
     world.print_roster(text)
@@ -38,38 +44,38 @@ async def get_roster(world: World) -> _Answer:
 
 
 @get("/_simulator/requests")
-async def get_requests(simulation: Simulation) -> _Answer:
+async def get_requests(simulation: GivenSimulation) -> _Answer:
     """Return how many requests came, by endpoint name."""
     return _json(dict(simulation.requests))
 
 
 @post("/_simulator/reset", status_code=204)
-async def reset(simulation: Simulation) -> None:
+async def reset(simulation: GivenSimulation) -> None:
     """Undo what clients did, switch every fault off, count from 0; the clock stays."""
     simulation.reset()
 
 
 @get("/_simulator/faults")
-async def get_faults(simulation: Simulation) -> _Answer:
+async def get_faults(simulation: GivenSimulation) -> _Answer:
     """Return all faults."""
     return _json(simulation.faults)
 
 
 @put("/_simulator/faults")
-async def put_faults(request: _Request, simulation: Simulation) -> _Answer:
+async def put_faults(request: _Request, simulation: GivenSimulation) -> _Answer:
     """Replace all faults; those not named are switched off."""
     simulation.set_faults(_read(await request.body(), Faults))
     return _json(simulation.faults)
 
 
 @get("/_simulator/clock")
-async def get_clock(clock: Clock) -> _Answer:
+async def get_clock(clock: GivenClock) -> _Answer:
     """Return the present instant of the simulator."""
     return _json({"now": clock.now()})
 
 
 @put("/_simulator/clock")
-async def put_clock(request: _Request, clock: Clock) -> _Answer:
+async def put_clock(request: _Request, clock: GivenClock) -> _Answer:
     """Stand still at an instant; null follows real time."""
     try:
         clock.set(_read(await request.body(), ClockSetting).now)
@@ -79,7 +85,9 @@ async def put_clock(request: _Request, clock: Clock) -> _Answer:
 
 
 @get("/_simulator/truth/{user_id:str}")
-async def get_truth(user_id: str, start: date, end: date, world: World) -> _Answer:
+async def get_truth(
+    user_id: FromPath[str], start: FromQuery[date], end: FromQuery[date], world: GivenWorld
+) -> _Answer:
     """Return `World.sessions` of a user."""
     return _json(world.sessions(user_id, start, end))
 

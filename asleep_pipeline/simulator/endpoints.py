@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, HeaderParameter, QueryParameter
 
 from asleep_pipeline.simulator.averages import average_result
 from asleep_pipeline.simulator.calendar import Slot
@@ -24,12 +25,17 @@ _SESSION_ID = re.compile(r"\d{14}(_[0-9a-z]{5})?")
 _LONGEST_PERIOD_DAYS = 100
 _Answer = Response[bytes]
 
+GivenWorld = NamedDependency[World]
+GivenClock = NamedDependency[Clock]
+
 UserHeader = Annotated[str, HeaderParameter(name="x-user-id")]
 ZoneHeader = Annotated[str, HeaderParameter(name="timezone")]
 
 
 @post("/ai/v1/users")
-async def create_user(request: Request[Any, Any, Any], world: World, clock: Clock) -> _Answer:
+async def create_user(
+    request: Request[Any, Any, Any], world: GivenWorld, clock: GivenClock
+) -> _Answer:
     """U1: add a user; the body may be absent."""
     body = await request.body() or b"{}"
     metadata = read_metadata(body, CreateBody, clock.now().year)
@@ -37,7 +43,7 @@ async def create_user(request: Request[Any, Any, Any], world: World, clock: Cloc
 
 
 @get("/ai/v1/users/{user_id:str}")
-async def get_user(user_id: str, world: World) -> _Answer:
+async def get_user(user_id: FromPath[str], world: GivenWorld) -> _Answer:
     """U2: describe a user."""
     person = world.find_person(user_id)
     if person is None:
@@ -47,7 +53,7 @@ async def get_user(user_id: str, world: World) -> _Answer:
 
 @put("/ai/v1/users/{user_id:str}")
 async def update_user(
-    user_id: str, request: Request[Any, Any, Any], world: World, clock: Clock
+    user_id: FromPath[str], request: Request[Any, Any, Any], world: GivenWorld, clock: GivenClock
 ) -> _Answer:
     """U3: replace a user's metadata."""
     metadata = read_metadata(await request.body(), UpdateBody, clock.now().year)
@@ -58,7 +64,7 @@ async def update_user(
 
 
 @delete("/ai/v1/users/{user_id:str}", status_code=204)
-async def delete_user(user_id: str, world: World) -> None:
+async def delete_user(user_id: FromPath[str], world: GivenWorld) -> None:
     """U4: remove a user with everything."""
     _owner(world, user_id, Refusal(401, "user_id is invalid"))
     world.delete_user(user_id)
@@ -66,12 +72,12 @@ async def delete_user(user_id: str, world: World) -> None:
 
 @get("/data/v1/sessions")
 async def list_sessions(  # noqa: PLR0917 - litestar passes all by name
-    world: World,
+    world: GivenWorld,
     user_id: UserHeader = "",
     zone_name: ZoneHeader = "UTC",
-    date_gte: date | None = None,
-    date_lte: date | None = None,
-    order_by: Literal["ASC", "DESC"] = "DESC",
+    date_gte: FromQuery[date | None] = None,
+    date_lte: FromQuery[date | None] = None,
+    order_by: FromQuery[Literal["ASC", "DESC"]] = "DESC",
     offset: Annotated[int, QueryParameter(ge=0)] = 0,
     limit: Annotated[int, QueryParameter(ge=0, le=100)] = 20,
 ) -> _Answer:
@@ -87,7 +93,10 @@ async def list_sessions(  # noqa: PLR0917 - litestar passes all by name
 
 @get("/data/v3/sessions/{session_id:str}")
 async def get_session(
-    session_id: str, world: World, user_id: UserHeader = "", zone_name: ZoneHeader = "UTC"
+    session_id: FromPath[str],
+    world: GivenWorld,
+    user_id: UserHeader = "",
+    zone_name: ZoneHeader = "UTC",
 ) -> _Answer:
     """S2: one session with its series and statistics."""
     person = _owner(world, user_id, _bad_reader_id())
@@ -99,14 +108,16 @@ async def get_session(
 
 
 @delete("/ai/v1/sessions/{session_id:str}", status_code=204)
-async def delete_session(session_id: str, world: World, user_id: UserHeader = "") -> None:
+async def delete_session(
+    session_id: FromPath[str], world: GivenWorld, user_id: UserHeader = ""
+) -> None:
     """S3: remove one session."""
     person = _owner(world, user_id, _bad_deleter_id())
     world.delete_sessions([_session(world, person, session_id)])
 
 
 @delete("/ai/v1/sessions", status_code=204)
-async def delete_sessions(world: World, user_id: UserHeader = "") -> None:
+async def delete_sessions(world: GivenWorld, user_id: UserHeader = "") -> None:
     """S4: remove all sessions of a user; those that arrive later are new."""
     person = _owner(world, user_id, _bad_deleter_id())
     world.delete_sessions(world.visible(person, read_zone("UTC"), None, None))
@@ -114,7 +125,11 @@ async def delete_sessions(world: World, user_id: UserHeader = "") -> None:
 
 @get("/data/v1/users/{user_id:str}/average-stats")
 async def average_stats(
-    user_id: str, start_date: date, end_date: date, world: World, zone_name: ZoneHeader = "UTC"
+    user_id: FromPath[str],
+    start_date: FromQuery[date],
+    end_date: FromQuery[date],
+    world: GivenWorld,
+    zone_name: ZoneHeader = "UTC",
 ) -> _Answer:
     """A1: averages over the sessions that start on these dates in the header's zone."""
     zone = read_zone(zone_name)

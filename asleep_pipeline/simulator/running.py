@@ -49,8 +49,8 @@ class RunningSimulator:
 def running(options: SimulatorOptions) -> Iterator[RunningSimulator]:
     """Run a simulator on a free port, in a thread of its own; it is ready when entered."""
     simulation = Simulation(options)
-    listener = socket.create_server(("127.0.0.1", 0))
     server = _Server(_config(simulation))
+    listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],), name="simulator", daemon=True)
     thread.start()
     server.ready.wait()

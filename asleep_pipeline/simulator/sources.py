@@ -43,6 +43,8 @@ class SeededSource:
     def slots(self, person: Person, first: date, last: date) -> Iterator[Slot]:
         """Yield, by start, at least the sessions that start on these dates in any zone."""
         day = max(first - timedelta(days=2), self._first)
+        if person.habits is None:
+            return
         while day <= last + timedelta(days=1):
             yield from slots_of_date(self._seed, person, day)
             day += timedelta(days=1)

@@ -1,0 +1,7 @@
+"""What Dagster loads: `workspace.yaml` points here."""
+
+from asleep_pipeline.orchestration.definitions import build_definitions
+from asleep_pipeline.orchestration.platform import Platform
+from asleep_pipeline.settings import load_settings
+
+defs = build_definitions(Platform(load_settings()))

@@ -1,0 +1,98 @@
+"""Asking about many users at once: a few at a time, one's trouble never another's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from asleep_pipeline.asleep import AsleepClient, AsleepError, CircuitOpen, StopError, UserNotFound
+from asleep_pipeline.errors import LakeError
+from asleep_pipeline.extract.clients import ClientOf
+from asleep_pipeline.lake.users import LakeUser
+
+log = structlog.get_logger(__name__)
+
+Ask = Callable[[LakeUser, AsleepClient], Awaitable[None]]
+StopsEveryone = (StopError, CircuitOpen)
+
+
+@dataclass(slots=True)
+class Crowd:
+    """How the users of one run fared; `gone` are those whom the API does not know any more."""
+
+    users: int = 0
+    done: int = 0
+    failed: int = 0
+    gone: list[LakeUser] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def note(self, endpoint: str, error: AsleepError) -> None:
+        """Count an error by endpoint and kind."""
+        self.failures[f"{endpoint}: {type(error).__name__}"] += 1
+
+
+async def ask_everyone(
+    users: Iterable[LakeUser],
+    client_of: ClientOf,
+    ask: Ask,
+    crowd: Crowd,
+    *,
+    at_once: int,
+    on_progress: Callable[[], None] = lambda: None,
+) -> None:
+    """Call `ask` for every user, `at_once` of them side by side.
+
+    Raises:
+        ExceptionGroup: Of an error that stops everyone (key, plan, quota, service) or of ours.
+    """
+    todo = iter(users)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(at_once):
+            group.create_task(_work(todo, client_of, ask, crowd, on_progress))
+
+
+async def _work(
+    todo: Iterator[LakeUser],
+    client_of: ClientOf,
+    ask: Ask,
+    crowd: Crowd,
+    on_progress: Callable[[], None],
+) -> None:
+    for user in todo:
+        try:
+            await ask(user, client_of(user.org_id))
+        except StopsEveryone:
+            raise
+        except UserNotFound as error:
+            crowd.gone.append(user)
+            crowd.note(error.endpoint, error)
+        except AsleepError as error:
+            log.warning("user skipped", endpoint=error.endpoint, problem=error.problem)
+            crowd.failed += 1
+            crowd.note(error.endpoint, error)
+        crowd.done += 1
+        on_progress()
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, and raise the first error that stops everyone as itself.
+
+    Raises:
+        StopError: The key, the plan or the quota forbids any request.
+        CircuitOpen: The service fails for everyone.
+        LakeError: An answer could not be kept.
+    """
+    try:
+        asyncio.run(work)
+    except* (*StopsEveryone, LakeError) as errors:
+        raise _first(errors) from None
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,77 @@
+"""The asset `average_stats`: what the API says of whole months."""
+
+import dagster as dg
+
+from asleep_pipeline.extract.averages import pull_averages
+from asleep_pipeline.lake.tables import AVERAGE_STATS
+from asleep_pipeline.normalise.averages import normalise_averages
+from asleep_pipeline.orchestration import story
+from asleep_pipeline.orchestration.failures import explained
+from asleep_pipeline.orchestration.partitions import (
+    LONGEST_WINDOW_MONTHS,
+    month_key,
+    months,
+    months_by_shard,
+)
+from asleep_pipeline.orchestration.platform import Platform
+from asleep_pipeline.orchestration.telling import OWNERS, PARTITION_ROWS, progress
+
+
+class AveragesConfig(dg.Config):
+    """How averages are asked for."""
+
+    refetch: bool = False
+
+
+def build_average_stats(shards: int) -> dg.AssetsDefinition:
+    """The asset on months by so many shards."""
+
+    @dg.asset(
+        deps=["users", dg.AssetDep("sessions", partition_mapping=dg.AllPartitionMapping())],
+        partitions_def=months(shards),
+        backfill_policy=dg.BackfillPolicy.multi_run(LONGEST_WINDOW_MONTHS),
+        group_name="lake",
+        kinds={"asleep", "parquet"},
+        owners=OWNERS,
+        metadata={"dagster/column_schema": story.column_schema(AVERAGE_STATS)},
+        description=(
+            "The API's own averages of a calendar month, in the user's zone; a check on sessions."
+        ),
+    )
+    def average_stats(
+        context: dg.AssetExecutionContext,
+        config: AveragesConfig,
+        platform: dg.ResourceParam[Platform],
+    ) -> dg.MaterializeResult[None]:
+        told: dict[str, dg.MetadataValue] = {}
+        for shard, wanted in months_by_shard(context.partition_keys).items():
+            with explained():
+                lake = platform.lake()
+                clients = platform.clients(lake)
+                fallbacks = platform.fallbacks(lake)
+                tell = progress(context, platform, f"averages, shard {shard}")
+                for month in wanted:
+                    crowd = pull_averages(
+                        lake,
+                        clients,
+                        month,
+                        shard=shard,
+                        fallbacks=fallbacks,
+                        now=platform.clock(),
+                        recompute_days=platform.settings.recompute_days,
+                        refetch=config.refetch,
+                        on_progress=tell,
+                    )
+                    told |= story.crowd_metadata(crowd)
+                report = normalise_averages(lake, shard=shard)
+            for month in wanted:
+                context.add_asset_metadata(
+                    {PARTITION_ROWS: report.written[month]}, partition_key=month_key(month, shard)
+                )
+            told |= story.request_metadata(clients) | {
+                "dagster/row_count": dg.MetadataValue.int(report.written.total()),
+                "answers_quarantined": dg.MetadataValue.int(report.quarantined.total()),
+            }
+        return dg.MaterializeResult(metadata=told)
+
+    return average_stats

@@ -1,0 +1,54 @@
+"""The asset `sessions`: raw answers as typed rows."""
+
+import dagster as dg
+
+from asleep_pipeline.lake.tables import SESSIONS
+from asleep_pipeline.normalise.sessions import normalise_sessions
+from asleep_pipeline.orchestration import story
+from asleep_pipeline.orchestration.failures import explained
+from asleep_pipeline.orchestration.partitions import LONGEST_WINDOW_DAYS, grid, windows
+from asleep_pipeline.orchestration.platform import Platform
+from asleep_pipeline.orchestration.telling import OWNERS, tell_partitions
+
+
+def build_sessions(shards: int) -> dg.AssetsDefinition:
+    """The asset on a grid of so many shards."""
+
+    @dg.asset(
+        deps=["raw_sessions"],
+        partitions_def=grid(shards),
+        backfill_policy=dg.BackfillPolicy.multi_run(LONGEST_WINDOW_DAYS),
+        group_name="lake",
+        kinds={"polars", "parquet"},
+        owners=OWNERS,
+        metadata={"dagster/column_schema": story.column_schema(SESSIONS)},
+        description=(
+            "One row a session: list row and detail merged, with every statistic, the stages, and "
+            "the local times of the session's own zone. A pure function of raw."
+        ),
+    )
+    def sessions(
+        context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.MaterializeResult[None]:
+        told: dict[str, dg.MetadataValue] = {}
+        for shard, window in windows(context.partition_keys).items():
+            with explained():
+                lake = platform.lake()
+                report = normalise_sessions(
+                    lake,
+                    shard=shard,
+                    organisations=platform.organisation_zones,
+                    default_zone=platform.settings.timezone,
+                )
+            tell_partitions(context, shard, report.written, report.removed)
+            told |= {
+                "dagster/row_count": dg.MetadataValue.int(report.written.total()),
+                "answers_read": dg.MetadataValue.int(report.answers),
+                "sessions_written": dg.MetadataValue.int(report.written.total()),
+                "sessions_removed": dg.MetadataValue.int(report.removed.total()),
+                "answers_quarantined": dg.MetadataValue.int(report.quarantined.total()),
+                "preview": story.preview(lake, shard, window),
+            }
+        return dg.MaterializeResult(metadata=told)
+
+    return sessions

@@ -1,0 +1,35 @@
+"""The asset `users`."""
+
+import dagster as dg
+
+from asleep_pipeline.extract.users import refresh_users
+from asleep_pipeline.lake.tables import USERS
+from asleep_pipeline.orchestration import story
+from asleep_pipeline.orchestration.failures import explained
+from asleep_pipeline.orchestration.platform import Platform
+from asleep_pipeline.orchestration.telling import OWNERS, progress
+
+
+@dg.asset(
+    group_name="roster",
+    kinds={"asleep", "parquet"},
+    owners=OWNERS,
+    metadata={"dagster/column_schema": story.column_schema(USERS)},
+    description="Whom we pull, refreshed from get-user: metadata, and who is gone.",
+)
+def users(
+    context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
+) -> dg.MaterializeResult[None]:
+    with explained():
+        lake = platform.lake()
+        clients = platform.clients(lake)
+        tell = progress(context, platform, "users")
+        crowd = refresh_users(
+            lake,
+            clients,
+            now=platform.clock(),
+            on_progress=tell,
+        )
+    return dg.MaterializeResult(
+        metadata=story.crowd_metadata(crowd) | story.request_metadata(clients)
+    )

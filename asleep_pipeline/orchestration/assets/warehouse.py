@@ -1,0 +1,38 @@
+"""The asset `warehouse`: the published file."""
+
+import dagster as dg
+
+from asleep_pipeline.orchestration import story
+from asleep_pipeline.orchestration.failures import explained
+from asleep_pipeline.orchestration.platform import Platform
+from asleep_pipeline.orchestration.telling import OWNERS
+from asleep_pipeline.warehouse import publish
+
+
+@dg.asset(
+    deps=["users", "sessions", "average_stats"],
+    group_name="warehouse",
+    kinds={"duckdb"},
+    owners=OWNERS,
+    # Without the second part it would wait for a history without gaps.
+    automation_condition=dg.AutomationCondition.eager().without(
+        ~dg.AutomationCondition.any_deps_missing()
+    ),
+    description="One plain DuckDB file for analysts, published from one snapshot of the lake.",
+)
+def warehouse(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
+    with explained():
+        report = publish(platform.lake(), platform.settings.warehouse_path)
+    return dg.MaterializeResult(
+        metadata={
+            "file": dg.MetadataValue.path(report.path.name),
+            "size_bytes": report.path.stat().st_size,
+            "lake_snapshot": report.lake_snapshot,
+            "built_from_scratch": report.is_full,
+            "rows": dg.MetadataValue.md(story.counts_table(report.rows, "table", "rows")),
+            "rows_written": dg.MetadataValue.md(
+                story.counts_table(report.rows_changed, "table", "rows written")
+            ),
+            "dagster/row_count": report.rows["sessions"],
+        }
+    )

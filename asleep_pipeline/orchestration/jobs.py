@@ -1,0 +1,37 @@
+"""Jobs: what the schedules, the sensor, the CLI and a person in the UI start."""
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import (
+    UnresolvedAssetJobDefinition,
+)
+
+REFRESH_USERS = "refresh_users"
+PULL = "pull"
+AVERAGES = "averages"
+PUBLISH = "publish"
+
+
+def build_jobs() -> list[UnresolvedAssetJobDefinition]:
+    """The four jobs."""
+    return [
+        dg.define_asset_job(
+            REFRESH_USERS,
+            selection=dg.AssetSelection.assets("users"),
+            description="Ask get-user for everyone on the roster.",
+        ),
+        dg.define_asset_job(
+            PULL,
+            selection=dg.AssetSelection.assets("raw_sessions", "sessions"),
+            description="Pull sessions of a range of dates: backfill, daily sync, re-poll.",
+        ),
+        dg.define_asset_job(
+            AVERAGES,
+            selection=dg.AssetSelection.assets("average_stats"),
+            description="Ask for the API's own averages of whole months.",
+        ),
+        dg.define_asset_job(
+            PUBLISH,
+            selection=dg.AssetSelection.assets("warehouse"),
+            description="Publish the warehouse from the lake.",
+        ),
+    ]

@@ -1,0 +1,89 @@
+"""What a run tells in the Dagster UI. Never a user id: events are kept and read by many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from asleep_pipeline.extract.clients import Clients
+from asleep_pipeline.extract.crowd import Crowd
+from asleep_pipeline.extract.sessions import PullReport, Window
+from asleep_pipeline.lake import Lake, Table
+
+_PREVIEW = """
+SELECT night_date AS night, state,
+       strftime(started_at_local, '%H:%M') AS bed, strftime(ended_at_local, '%H:%M') AS up,
+       timezone, round(time_in_sleep / 3600.0, 2) AS sleep_h,
+       sleep_efficiency AS efficiency, sleep_index AS score
+FROM lake.sessions
+WHERE shard = $shard AND start_date BETWEEN $start AND $end
+ORDER BY started_at DESC LIMIT 8
+"""
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The table's columns as the UI shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                c.name,
+                c.type,
+                description=c.comment,
+                constraints=dg.TableColumnConstraints(nullable=not c.required),
+            )
+            for c in table.columns
+        ]
+    )
+
+
+def pull_metadata(report: PullReport) -> dict[str, dg.MetadataValue]:
+    """What was asked and got."""
+    return crowd_metadata(report.crowd) | {
+        "pages": dg.MetadataValue.int(report.pages),
+        "sessions_listed": dg.MetadataValue.int(report.sessions_listed),
+        "details_read": dg.MetadataValue.int(report.details),
+        "details_vanished": dg.MetadataValue.int(report.details_vanished),
+        "details_failed": dg.MetadataValue.int(report.details_failed),
+        "dagster/row_count": dg.MetadataValue.int(report.answers_by_date.total()),
+    }
+
+
+def crowd_metadata(crowd: Crowd) -> dict[str, dg.MetadataValue]:
+    """How the users fared."""
+    return {
+        "users": dg.MetadataValue.int(crowd.users),
+        "users_gone": dg.MetadataValue.int(len(crowd.gone)),
+        "users_failed": dg.MetadataValue.int(crowd.failed),
+        "failures": dg.MetadataValue.md(counts_table(crowd.failures, "failure", "times")),
+    }
+
+
+def request_metadata(clients: Clients) -> dict[str, dg.MetadataValue]:
+    """Requests, retries and refusals, by endpoint."""
+    return {
+        "requests": dg.MetadataValue.int(clients.requests.total()),
+        "requests_by_endpoint": dg.MetadataValue.md(
+            counts_table(clients.requests, "endpoint", "requests")
+        ),
+        "retries": dg.MetadataValue.int(clients.retries.total()),
+        "refusals": dg.MetadataValue.int(clients.refusals.total()),
+    }
+
+
+def preview(lake: Lake, shard: int, window: Window) -> dg.MetadataValue:
+    """The newest sessions of a window, without their users."""
+    rows = lake.frame(_PREVIEW, {"shard": shard, "start": window.start, "end": window.end})
+    lines = [rows.columns, ["---"] * rows.width, *rows.rows()]
+    return dg.MetadataValue.md(
+        "\n".join(f"| {' | '.join('' if v is None else str(v) for v in line)} |" for line in lines)
+    )
+
+
+def counts_table(counts: Mapping[str, int], of: str, number: str) -> str:
+    """Counts as a Markdown table, largest first; a dash when there are none."""
+    if not counts:
+        return "-"
+    rows = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    lines = [f"| {of} | {number} |", "|---|---:|", *(f"| {k} | {v} |" for k, v in rows)]
+    return "\n".join(lines)

@@ -1,0 +1,113 @@
+"""When things run by themselves. Everything is on as soon as there is an API key."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+import pendulum
+
+from asleep_pipeline.orchestration.jobs import AVERAGES, PULL, REFRESH_USERS
+from asleep_pipeline.orchestration.partitions import FIRST_DATE, key_of, month_key, range_tags
+from asleep_pipeline.orchestration.platform import Platform
+from asleep_pipeline.settings import Settings
+
+REPOLL_EVERY_S = 30 * 60
+# The API averages over nights that may be recomputed for a week after the month has ended.
+AVERAGES_DAY = 9
+
+
+def sync_run(
+    shard: int, today: date, lookback_days: int, *, unfinished_only: bool = False
+) -> dg.RunRequest:
+    """Yesterday and today of a shard, listing so many days back to find what changed late."""
+    pull = {"lookback_days": lookback_days, "unfinished_only": unfinished_only}
+    return dg.RunRequest(
+        run_key=None,
+        tags=range_tags(key_of(today - timedelta(days=1), shard), key_of(today, shard)),
+        run_config={"ops": {"raw_sessions": {"config": pull}}},
+    )
+
+
+def averages_run(shard: int, month: date) -> dg.RunRequest:
+    """One month of a shard."""
+    key = month_key(month, shard)
+    return dg.RunRequest(run_key=None, tags=range_tags(key, key))
+
+
+def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """Daily sync, monthly averages, weekly refresh of the roster; all in UTC."""
+    is_on = _has_key(settings)
+    status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
+
+    @dg.schedule(job_name=PULL, cron_schedule="30 5 * * *", default_status=status)
+    def daily_sync(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        """Yesterday and today, and what changed in the look-back window."""
+        today = _scheduled(context).date()
+        for shard in range(settings.shards):
+            yield sync_run(shard, today, settings.lookback_days)
+
+    @dg.schedule(job_name=AVERAGES, cron_schedule=f"0 7 {AVERAGES_DAY} * *", default_status=status)
+    def monthly_averages(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        """The month that ended, once its nights are final."""
+        today = _scheduled(context)
+        month = pendulum.date(today.year, today.month, 1).subtract(months=1)
+        for shard in range(settings.shards):
+            yield averages_run(shard, date(month.year, month.month, 1))
+
+    weekly_refresh = dg.ScheduleDefinition(
+        name="weekly_refresh",
+        job_name=REFRESH_USERS,
+        cron_schedule="0 4 * * 1",
+        default_status=status,
+        description="Metadata of all users, and who is gone.",
+    )
+    return [daily_sync, monthly_averages, weekly_refresh]
+
+
+def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
+    """Re-polling of sessions that are not final, and publishing after every change."""
+    is_on = _has_key(settings)
+    status = dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
+
+    @dg.sensor(job_name=PULL, minimum_interval_seconds=REPOLL_EVERY_S, default_status=status)
+    def repoll_unfinished(
+        platform: dg.ResourceParam[Platform],
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        """Asks again for users with sessions that are still OPEN or CLOSED."""
+        now = platform.clock()
+        oldest = _oldest_unfinished(platform, since=now.date() - timedelta(settings.lookback_days))
+        if not oldest:
+            yield dg.SkipReason("Every session that is known is COMPLETE.")
+        for shard, day in oldest.items():
+            back = (now.date() - timedelta(days=1) - day).days
+            yield sync_run(shard, now.date(), max(back, 0), unfinished_only=True)
+
+    publish = dg.AutomationConditionSensorDefinition(
+        "publish_after_changes",
+        target=dg.AssetSelection.assets("warehouse"),
+        default_status=status,
+        description="Publishes the warehouse when what it is built from has changed.",
+    )
+    return [repoll_unfinished, publish]
+
+
+def _oldest_unfinished(platform: Platform, *, since: date) -> dict[int, date]:
+    if not platform.settings.catalog_path.exists():
+        return {}
+    with platform.lake().read() as con:
+        rows = con.execute(
+            """
+            SELECT shard, min(start_date) FROM lake.sessions
+            WHERE state <> 'COMPLETE' AND start_date >= $1 GROUP BY shard ORDER BY shard
+            """,
+            [max(since, FIRST_DATE)],
+        ).fetchall()
+    return dict(rows)
+
+
+def _scheduled(context: dg.ScheduleEvaluationContext) -> datetime:
+    return context.scheduled_execution_time.astimezone(UTC)
+
+
+def _has_key(settings: Settings) -> bool:
+    return settings.api_key is not None or bool(settings.organisations)

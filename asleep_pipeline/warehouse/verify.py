@@ -1,0 +1,45 @@
+"""Whether the published file says what the lake says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from asleep_pipeline.errors import WarehouseError
+from asleep_pipeline.lake.ducklake import Lake
+
+
+def differences(lake: Lake, path: Path) -> dict[str, list[int]]:
+    """Tables whose rows are not as many as in the lake's snapshot that the file names.
+
+    Returns:
+        Rows published and rows in the lake, by table; empty when all agree.
+
+    Raises:
+        LakeError: The lake cannot be read.
+        WarehouseError: The file cannot be read.
+    """
+    published, snapshot = _published_rows(path)
+    with lake.read_at(snapshot) as con:
+        there = {
+            name: int(con.execute(f"SELECT count(*) FROM lake.{name}").fetchall()[0][0])
+            for name in published
+        }
+    return {name: [n, there[name]] for name, n in published.items() if n != there[name]}
+
+
+def _published_rows(path: Path) -> tuple[dict[str, int], int]:
+    try:
+        with duckdb.connect(str(path), read_only=True) as con:
+            info = con.execute("SELECT table_name, lake_snapshot FROM load_info").fetchall()
+            rows = {
+                name: int(con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])
+                for name, _ in info
+            }
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"The warehouse {path} cannot be read: {str(error).splitlines()[0]}",
+            fix="Publish it again: `asleep-pipeline sync`.",
+        ) from error
+    return rows, max(snapshot for _, snapshot in info)
