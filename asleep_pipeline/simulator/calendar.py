@@ -113,20 +113,31 @@ def slots_of_date(seed: int, person: Person, day: date) -> tuple[Slot, ...]:
 
 def zone_on(seed: int, person: Person, day: date) -> str:
     """Return the zone a person is in on a date: home, or the destination of a trip."""
-    habits = _habits(person)
     block, offset = divmod(day.toordinal(), _TRIP_BLOCK_DAYS)
+    days, destination = _trip(seed, person, block)
+    return destination if offset in days else person.timezone
+
+
+@lru_cache(maxsize=1 << 14)
+def _trip(seed: int, person: Person, block: int) -> tuple[range, str]:
+    """Return the days of a block that are spent away, often none, and where."""
     rng = dice(seed, person.user_id, "trip", block)
-    goes, first, days = rng.random() < habits.travels, rng.randint(3, 14), rng.randint(3, 11)
-    away = goes and first <= offset < first + days
-    return rng.choice(_DESTINATIONS) if away else person.timezone
+    goes, first = rng.random() < _habits(person).travels, rng.randint(3, 14)
+    days = range(first, first + rng.randint(3, 11)) if goes else range(0)
+    return days, rng.choice(_DESTINATIONS)
 
 
 def is_ill(seed: int, person: Person, day: date) -> bool:
     """Say whether a person is ill on a date: a few days, about three times a year."""
     block, offset = divmod(day.toordinal(), _ILLNESS_BLOCK_DAYS)
+    return offset in _illness(seed, person, block)
+
+
+@lru_cache(maxsize=1 << 14)
+def _illness(seed: int, person: Person, block: int) -> range:
     rng = dice(seed, person.user_id, "illness", block)
-    falls_ill, first, days = rng.random() < 0.5, rng.randint(2, 45), rng.randint(3, 8)  # noqa: PLR2004
-    return falls_ill and first <= offset < first + days
+    falls_ill, first = rng.random() < 0.5, rng.randint(2, 45)  # noqa: PLR2004
+    return range(first, first + rng.randint(3, 8)) if falls_ill else range(0)
 
 
 def _forgot_to_stop(seed: int, person: Person, day: date) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class RecordedSource:
         now: The clock when the calendar is laid out.
 
     Raises:
-        UsageError: the file cannot be read or lacks a column.
+        UsageError: the file cannot be read, lacks a column, or is empty.
     """
 
     def __init__(self, path: Path, *, seed: int, now: datetime) -> None:
@@ -48,8 +49,13 @@ class RecordedSource:
         self._nights: dict[str, Night] = {}
         self._original: dict[str, str] = {}
         self._slots: dict[str, list[Slot]] = {person.user_id: [] for person in self.people}
+        last_night = {
+            row["user_id"]: row["night_index"]
+            for row in sorted(rows, key=itemgetter("night_index"))
+        }
         for row in rows:
-            self._lay(row, _start(row, rows, seed, now), seed)
+            nights_after = last_night[row["user_id"]] - row["night_index"]
+            self._lay(row, _start(row, nights_after, seed, now), seed)
         for slots in self._slots.values():
             slots.sort(key=lambda slot: slot.start)
 
@@ -104,13 +110,16 @@ class RecordedSource:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
+    fix = f"Give a Parquet file with the columns {', '.join(_COLUMNS)} and sleep_stages."
     try:
-        return pl.read_parquet(path, columns=[*_COLUMNS, "sleep_stages"]).to_dicts()
+        rows = pl.read_parquet(path, columns=[*_COLUMNS, "sleep_stages"]).to_dicts()
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UsageError(
-            f"The recordings {str(path)!r} cannot be read: {error}.",
-            fix=f"Give a Parquet file with the columns {', '.join(_COLUMNS)} and sleep_stages.",
+            f"The recordings {str(path)!r} cannot be read: {error}.", fix=fix
         ) from error
+    if not rows:
+        raise UsageError(f"The recordings {str(path)!r} have no row.", fix=fix)
+    return rows
 
 
 def _people(rows: list[dict[str, Any]], now: datetime) -> list[Person]:
@@ -127,11 +136,10 @@ def _people(rows: list[dict[str, Any]], now: datetime) -> list[Person]:
     ]
 
 
-def _start(row: dict[str, Any], rows: list[dict[str, Any]], seed: int, now: datetime) -> datetime:
+def _start(row: dict[str, Any], nights_after: int, seed: int, now: datetime) -> datetime:
     if row["start_time"]:
         return datetime.fromisoformat(row["start_time"]).astimezone(UTC)
-    nights = max(r["night_index"] for r in rows if r["user_id"] == row["user_id"])
     last_noon = datetime.combine((now - _LAST_NIGHT_ENDS_BEFORE).date(), time(12), UTC)
-    noon = last_noon - timedelta(days=1 + nights - row["night_index"])
+    noon = last_noon - timedelta(days=1 + nights_after)
     bedtime_s = dice(seed, row["session_id"], "bedtime").randint(9 * 3600, 12 * 3600 + 1800)
     return noon + timedelta(seconds=bedtime_s)

@@ -40,11 +40,19 @@ class Api:
         return result
 
 
-@pytest.fixture
-def sim() -> Iterator[RunningSimulator]:
-    """Eight people (all plans), the clock standing still at noon of 1 May 2026 UTC."""
+@pytest.fixture(scope="session")
+def shared_sim() -> Iterator[RunningSimulator]:
+    """Eight people with all plans."""
     with running(SimulatorOptions(people=8, now=NOON)) as running_simulator:
         yield running_simulator
+
+
+@pytest.fixture
+def sim(shared_sim: RunningSimulator) -> RunningSimulator:
+    """A fresh simulator: nothing done, no faults, standing still at noon of 1 May 2026 UTC."""
+    httpx.post(f"{shared_sim.base_url}/_simulator/reset").raise_for_status()
+    shared_sim.clock.set(NOON)
+    return shared_sim
 
 
 @pytest.fixture
