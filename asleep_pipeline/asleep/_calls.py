@@ -71,7 +71,7 @@ class Calls:
         self._key = key
         self._places = asyncio.Semaphore(max_connections)
         self._breaker = Breaker()
-        self._log = structlog.get_logger().bind(organisation=organisation)
+        self._log = structlog.get_logger(organisation=organisation)
 
     async def __call__(self, request: Request) -> Reply:
         """Send a request until it succeeds, fails for good, or its attempts are used up.

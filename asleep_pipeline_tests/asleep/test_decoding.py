@@ -166,7 +166,11 @@ simple: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (Fraction, st.floats(0, 1)),
 ]
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9**9) | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9**9)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
