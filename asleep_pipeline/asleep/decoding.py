@@ -2,7 +2,7 @@
 
 Every function takes the whole body, ``{"detail": ..., "result": ...}``, and raises
 `UnreadableAnswer` with the path and the value when it cannot be used. An answer in the
-contract's own words is decoded in one pass; any other is first rewritten, which costs about ten
+contract's own words is decoded in one pass; any other is first rewritten, which costs about twenty
 times as much and leaves a note in ``readings`` or ``extra``. Both give the same for the same.
 """
 
