@@ -106,3 +106,25 @@ def test_serving_ends_cleanly_on_sigterm() -> None:
     process.send_signal(signal.SIGTERM)
     assert process.communicate(timeout=30)[1] == b""
     assert process.returncode == 0
+
+
+def test_the_simulator_stands_alone() -> None:
+    """It needs neither the orchestrator, nor a database, nor our client of the same contract."""
+    code = (
+        "import sys, asleep_pipeline.simulator;"
+        "rooms = ('dagster', 'duckdb', 'asleep_pipeline.asleep', 'asleep_pipeline.lake');"
+        "print([name for name in rooms if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_shares_are_drawn_from_a_seeded_stream(api: Any, person: Person) -> None:
+    """The same faults put again fail the same requests."""
+    faults = {"seed": 3, "server_error_share": 0.5}
+    runs = []
+    for _ in range(2):
+        api.client.put("/_simulator/faults", json=faults)
+        path = f"/ai/v1/users/{person.user_id}"
+        runs.append([api.get(path).status_code for _ in range(20)])
+    assert runs[0] == runs[1]
