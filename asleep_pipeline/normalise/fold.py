@@ -58,13 +58,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All pages of one question about one user: a statement about a whole window."""
+    """All pages of one question about one user: a statement about a whole window.
+
+    Attributes:
+        session_ids: Every session that it names.
+        items: The list rows that keep the contract.
+    """
 
     org_id: str
     user_id: str
     window_start: date
     window_end: date
     listed_at: datetime
+    session_ids: frozenset[str]
     items: tuple[SessionItem, ...]
 
 
@@ -105,11 +111,10 @@ class Fold:
 
     def _read_listing(self, listing: Listing) -> None:
         sessions = self.entries[listing.user_id]
-        present = {item.session_id for item in listing.items}
         for session_id, entry in sessions.items():
             start = _start_date(entry)
             if (
-                session_id not in present
+                session_id not in listing.session_ids
                 and start is not None
                 and listing.window_start <= start <= listing.window_end
             ):

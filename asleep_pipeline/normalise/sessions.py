@@ -154,6 +154,7 @@ def _listing(batch: _Batch, pages: Sequence[dict[str, Any]]) -> Iterator[Listing
         window_start=first["window_start"],
         window_end=first["window_end"],
         listed_at=first["listed_at"],
+        session_ids=frozenset(item.session_id for item in items),
         items=tuple(item for item in items if _is_sound(batch, first, item)),
     )
 
