@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Mapping
 
+import stamina
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -31,6 +32,8 @@ def configure_logging(*, verbose: bool = False) -> None:
         ),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    # Each request has its own line; stamina's would repeat the error's text, the vendor's words too.
+    stamina.instrumentation.set_on_retry_hooks([])
 
 
 def drop_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
