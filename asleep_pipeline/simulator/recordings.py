@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
-from operator import itemgetter
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -20,17 +20,21 @@ from asleep_pipeline.simulator.statistics import EPOCH_S, packed
 _COLUMNS = ("session_id", "user_id", "night_index", "start_time", "timezone", "sex", "age")
 _PLAN = Plan(breathing=False, snoring=False)
 _GENDERS = {"F": "female", "M": "male"}
-# The latest seeded bedtime is 00:30 and the longest recording 12 h: the last night is over by then.
-_LAST_NIGHT_ENDS_BEFORE = timedelta(hours=14)
+# Nights without a date are laid around this noon before they are moved.
+_SOME_NOON = datetime(2000, 1, 1, 12, tzinfo=UTC)
+_DAY = timedelta(days=1)
 _ANALYSIS = timedelta(minutes=5)
+# Whoever moves a night through a change to summer time moves its instant by an hour.
+_SETTLED = timedelta(hours=2)
 
 
 class RecordedSource:
     """Recordings laid on a calendar.
 
-    A row with a `start_time` keeps it. The others start at a seeded bedtime in their zone (UTC where
-    none is known), on consecutive nights by `night_index`, the last of which ends shortly before the
-    clock. A session lasts exactly 30 s times its epochs, so nothing of it is dropped.
+    A row with a `start_time` keeps its wall time, the others start at a seeded bedtime in UTC, on
+    consecutive nights by `night_index`. All nights of a person are moved by the same whole number of
+    days, so that the last one ended within the last 26 hours: some recordings are decades old. A
+    session lasts exactly 30 s times its epochs, so nothing of it is dropped.
 
     Args:
         path: Parquet file with `session_id`, `user_id`, `night_index`, `start_time`, `timezone`,
@@ -49,13 +53,10 @@ class RecordedSource:
         self._nights: dict[str, Night] = {}
         self._original: dict[str, str] = {}
         self._slots: dict[str, list[Slot]] = {person.user_id: [] for person in self.people}
-        last_night = {
-            row["user_id"]: row["night_index"]
-            for row in sorted(rows, key=itemgetter("night_index"))
-        }
+        moves = _moves(rows, seed, now)
         for row in rows:
-            nights_after = last_night[row["user_id"]] - row["night_index"]
-            self._lay(row, _start(row, nights_after, seed, now), seed)
+            start = _start(row, seed) + moves[row["user_id"]]
+            self._lay(row, start.astimezone(UTC), seed)
         for slots in self._slots.values():
             slots.sort(key=lambda slot: slot.start)
 
@@ -136,10 +137,19 @@ def _people(rows: list[dict[str, Any]], now: datetime) -> list[Person]:
     ]
 
 
-def _start(row: dict[str, Any], nights_after: int, seed: int, now: datetime) -> datetime:
+def _start(row: dict[str, Any], seed: int) -> datetime:
+    """Return the start as recorded, in the recording's zone: adding days to it keeps the wall time."""
     if row["start_time"]:
-        return datetime.fromisoformat(row["start_time"]).astimezone(UTC)
-    last_noon = datetime.combine((now - _LAST_NIGHT_ENDS_BEFORE).date(), time(12), UTC)
-    noon = last_noon - timedelta(days=1 + nights_after)
+        start = datetime.fromisoformat(row["start_time"])
+        return start.astimezone(ZoneInfo(row["timezone"])) if row["timezone"] else start
     bedtime_s = dice(seed, row["session_id"], "bedtime").randint(9 * 3600, 12 * 3600 + 1800)
-    return noon + timedelta(seconds=bedtime_s)
+    return _SOME_NOON + timedelta(days=row["night_index"], seconds=bedtime_s)
+
+
+def _moves(rows: list[dict[str, Any]], seed: int, now: datetime) -> dict[str, timedelta]:
+    """Return the whole days between each person's recorded nights and the present."""
+    ends: dict[str, datetime] = {}
+    for row in rows:
+        end = _start(row, seed) + timedelta(seconds=EPOCH_S * len(row["sleep_stages"]))
+        ends[row["user_id"]] = max(ends.get(row["user_id"], end), end)
+    return {user_id: (now - _SETTLED - end) // _DAY * _DAY for user_id, end in ends.items()}

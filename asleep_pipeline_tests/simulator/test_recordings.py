@@ -42,12 +42,13 @@ def make_world(path: Path) -> World:
     return World(options, Clock(NOON), Faults())
 
 
-def test_a_dated_recording_keeps_its_start(recordings: Path) -> None:
-    """Zone, instant and length are those of the file."""
+def test_a_dated_recording_keeps_its_wall_time(recordings: Path) -> None:
+    """Zone, time of day and length are those of the file; the date is moved to the present."""
     (truth,) = make_world(recordings).sessions("a:me", *ALWAYS)
     session = truth["session"]
-    assert session["start_time"] == "2024-11-15T08:14:00+00:00"
-    assert session["id"].startswith("20241115081400_")
+    # 00:14 in Los Angeles, which has summer time on that date and had not on the recording's.
+    assert session["start_time"] == "2026-05-01T07:14:00+00:00"
+    assert session["id"].startswith("20260501071400_")
     assert session["created_timezone"] == "America/Los_Angeles"
     assert truth["time_in_bed"] == 145 * 30
     assert truth["stat"]["sleep_cycle_count"] == 1
