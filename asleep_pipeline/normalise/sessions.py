@@ -43,6 +43,10 @@ from asleep_pipeline.normalise.rules import Broken, broken_by_item, broken_by_se
 STREAM = "sessions"
 _ENDPOINTS = ("list_sessions", "get_session")
 _FOUND = 200
+_WINDOWS = {"user_id": pl.String, "window_start": pl.Date, "window_end": pl.Date}
+_KEYS = {"user_id": pl.String, "session_id": pl.String}
+_IN_WINDOW = "s.start_date BETWEEN asked.window_start AND asked.window_end"
+_SAME_SESSION = "s.session_id = asked.session_id"
 Event = Listing | DetailAnswer
 
 
@@ -180,38 +184,38 @@ def _detail_answer(batch: _Batch, row: dict[str, Any]) -> DetailAnswer:
 
 def _stored(batch: _Batch, events: Sequence[Event]) -> Fold:
     """Begin the fold with the stored sessions that the events may speak of."""
-    fold = Fold()
     listings = [e for e in events if isinstance(e, Listing)]
     details = [e for e in events if isinstance(e, DetailAnswer)]
-    asked = pl.DataFrame(
-        [(e.user_id, e.window_start, e.window_end, None) for e in listings]
-        + [(e.user_id, None, None, e.session_id) for e in details],
-        schema={
-            "user_id": pl.String,
-            "window_start": pl.Date,
-            "window_end": pl.Date,
-            "session_id": pl.String,
-        },
+    windows = pl.DataFrame(
+        list({(e.user_id, e.window_start, e.window_end) for e in listings}),
+        schema=_WINDOWS,
         orient="row",
-    ).unique()
+    )
+    keys = pl.DataFrame(
+        list({(e.user_id, e.session_id) for e in details}), schema=_KEYS, orient="row"
+    )
+    fold = Fold()
+    # Two hash joins; one join on either condition would compare every row with every other.
+    for asked, on in ((windows, _IN_WINDOW), (keys, _SAME_SESSION)):
+        for row in _stored_rows(batch, asked, on):
+            fold.remember(row["user_id"], row["session_id"], _stored_entry(row))
+    return fold
+
+
+def _stored_rows(batch: _Batch, asked: pl.DataFrame, on: str) -> list[dict[str, Any]]:
     batch.con.register("asked", asked.to_arrow())
     rows = batch.con.execute(
-        """
+        f"""
         SELECT user_id, session_id, org_id, state, started_at, ended_at, unexpected_ended_at,
                created_timezone, last_received_seq_num, listed_time_in_bed_s, extra, list_hash,
                listed_at, detail_sha256, fetched_at, start_date
-        FROM lake.sessions AS s
-        WHERE shard = $shard AND EXISTS (
-            SELECT 1 FROM asked WHERE asked.user_id = s.user_id AND (
-                asked.session_id = s.session_id
-                OR s.start_date BETWEEN asked.window_start AND asked.window_end))
+        FROM lake.sessions AS s SEMI JOIN asked ON s.user_id = asked.user_id AND {on}
+        WHERE shard = $shard
         """,
         {"shard": batch.shard},
     ).pl()
     batch.con.unregister("asked")
-    for row in rows.iter_rows(named=True):
-        fold.remember(row["user_id"], row["session_id"], _stored_entry(row))
-    return fold
+    return rows.to_dicts()
 
 
 def _stored_entry(row: dict[str, Any]) -> Entry:
