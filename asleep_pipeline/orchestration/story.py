@@ -8,10 +8,10 @@ import dagster as dg
 
 from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.extract.crowd import Crowd
-from asleep_pipeline.extract.sessions import PullReport, Window
+from asleep_pipeline.extract.sessions import PullReport
 from asleep_pipeline.lake import Lake, Table
 
-_PREVIEW = """
+SESSIONS_PREVIEW = """
 SELECT night_date AS night, state,
        strftime(started_at_local, '%H:%M') AS bed, strftime(ended_at_local, '%H:%M') AS up,
        timezone, round(time_in_sleep / 3600.0, 2) AS sleep_h,
@@ -19,6 +19,25 @@ SELECT night_date AS night, state,
 FROM lake.sessions
 WHERE shard = $shard AND start_date BETWEEN $start AND $end
 ORDER BY started_at DESC LIMIT 8
+"""
+RAW_PREVIEW = """
+SELECT endpoint, status, count(*) AS answers, count(body) AS with_news,
+       sum(octet_length(body)) AS bytes, min(partition_date) AS first, max(partition_date) AS last
+FROM lake.raw
+WHERE shard = $shard AND partition_date BETWEEN $start AND $end
+GROUP BY endpoint, status ORDER BY answers DESC LIMIT 8
+"""
+USERS_PREVIEW = """
+SELECT org_id AS organisation, timezone, count(*) AS users,
+       count(*) FILTER (deleted_at IS NOT NULL) AS gone
+FROM lake.users GROUP BY ALL ORDER BY users DESC, timezone LIMIT 8
+"""
+AVERAGES_PREVIEW = """
+SELECT month, timezone, slept_sessions, sleep_time, wake_time,
+       round(time_in_sleep / 3600, 2) AS sleep_h, sleep_efficiency AS efficiency
+FROM lake.average_stats
+WHERE shard = $shard AND month BETWEEN $start AND $end
+ORDER BY month DESC, slept_sessions DESC LIMIT 8
 """
 
 
@@ -71,9 +90,9 @@ def request_metadata(clients: Clients) -> dict[str, dg.MetadataValue]:
     }
 
 
-def preview(lake: Lake, shard: int, window: Window) -> dg.MetadataValue:
-    """The newest sessions of a window, without their users."""
-    rows = lake.frame(_PREVIEW, {"shard": shard, "start": window.start, "end": window.end})
+def preview(lake: Lake, sql: str, **params: object) -> dg.MetadataValue:
+    """A few rows as a Markdown table."""
+    rows = lake.frame(sql, params)
     lines = [rows.columns, ["---"] * rows.width, *rows.rows()]
     return dg.MetadataValue.md(
         "\n".join(f"| {' | '.join('' if v is None else str(v) for v in line)} |" for line in lines)

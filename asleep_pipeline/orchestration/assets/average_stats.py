@@ -71,6 +71,13 @@ def build_average_stats(shards: int) -> dg.AssetsDefinition:
             told |= story.request_metadata(clients) | {
                 "dagster/row_count": dg.MetadataValue.int(report.written.total()),
                 "answers_quarantined": dg.MetadataValue.int(report.quarantined.total()),
+                "preview": story.preview(
+                    lake,
+                    story.AVERAGES_PREVIEW,
+                    shard=shard,
+                    start=min(wanted),
+                    end=max(wanted),
+                ),
             }
         return dg.MaterializeResult(metadata=told)
 

@@ -71,6 +71,9 @@ def build_raw_sessions(shards: int) -> dg.AssetsDefinition:
             tell_partitions(context, shard, report.answers_by_date)
             warn_of_gaps(context, report)
             told |= story.pull_metadata(report) | story.request_metadata(clients)
+            told["preview"] = story.preview(
+                lake, story.RAW_PREVIEW, shard=shard, start=window.start, end=window.end
+            )
         return dg.MaterializeResult(metadata=told)
 
     return raw_sessions

@@ -47,7 +47,13 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
                 "sessions_written": dg.MetadataValue.int(report.written.total()),
                 "sessions_removed": dg.MetadataValue.int(report.removed.total()),
                 "answers_quarantined": dg.MetadataValue.int(report.quarantined.total()),
-                "preview": story.preview(lake, shard, window),
+                "preview": story.preview(
+                    lake,
+                    story.SESSIONS_PREVIEW,
+                    shard=shard,
+                    start=window.start,
+                    end=window.end,
+                ),
             }
         return dg.MaterializeResult(metadata=told)
 

@@ -31,5 +31,10 @@ def users(
             on_progress=tell,
         )
     return dg.MaterializeResult(
-        metadata=story.crowd_metadata(crowd) | story.request_metadata(clients)
+        metadata=story.crowd_metadata(crowd)
+        | story.request_metadata(clients)
+        | {
+            "dagster/row_count": dg.MetadataValue.int(crowd.users),
+            "preview": story.preview(lake, story.USERS_PREVIEW),
+        }
     )

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from asleep_pipeline.lake.tables import SESSIONS
 from asleep_pipeline.orchestration import story
 from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.platform import Platform
@@ -18,6 +19,7 @@ from asleep_pipeline.warehouse import publish
     automation_condition=dg.AutomationCondition.eager().without(
         ~dg.AutomationCondition.any_deps_missing()
     ),
+    metadata={"dagster/column_schema": story.column_schema(SESSIONS)},
     description="One plain DuckDB file for analysts, published from one snapshot of the lake.",
 )
 def warehouse(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
