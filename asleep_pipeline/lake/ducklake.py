@@ -244,8 +244,7 @@ class Lake:
         _use_write_ahead_log(unfinished)
         _sync(unfinished)
         unfinished.replace(self.catalog_path)
-        _sync(self.root)
-        _sync(self.root.parent)
+        _sync_path_to(self.root)
 
 
 @cache
@@ -357,6 +356,14 @@ def _sync_tree(folder: Path, *, newer_than_ns: int) -> None:
             if file.stat().st_mtime_ns >= newer_than_ns:
                 _sync(file)
         _sync(Path(path))
+
+
+def _sync_path_to(folder: Path) -> None:
+    """Force the names of a new folder and of every folder above it that may be new to the disk."""
+    for path in (folder, *folder.absolute().parents):
+        # Where we may not write we have made no folder either.
+        if os.access(path, os.R_OK | os.W_OK):
+            _sync(path)
 
 
 def _sync(path: Path) -> None:

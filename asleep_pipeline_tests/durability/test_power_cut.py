@@ -1,0 +1,178 @@
+"""After a power cut, with only synced writes left, the lake holds every commit that was reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from asleep_pipeline.errors import AsleepPipelineError
+from asleep_pipeline.lake import TABLES, Lake, ducklake
+from asleep_pipeline_tests.durability.conftest import ErrandTo
+from asleep_pipeline_tests.durability.powercut import Disk, Record, Survival, read_log
+
+CC = shutil.which("cc")
+RANDOM_CUTS = 30
+
+pytestmark = pytest.mark.skipif(CC is None, reason="there is no C compiler (cc) for the recorder")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a process did to the folder `root`."""
+
+    root: Path
+    records: list[Record]
+
+    @property
+    def reports(self) -> list[int]:
+        """Right after which records something was reported."""
+        return [n for n, record in enumerate(self.records) if record.op == "N"]
+
+
+@pytest.fixture(scope="module")
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled recorder."""
+    library = tmp_path_factory.mktemp("recorder") / "recorder.so"
+    source = Path(__file__).with_name("recorder.c")
+    subprocess.run([str(CC), "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+@pytest.fixture(scope="module")
+def recording(
+    recorder: Path, errand_to: ErrandTo, tmp_path_factory: pytest.TempPathFactory
+) -> Recording:
+    """A whole backfill."""
+    return record(recorder, errand_to, tmp_path_factory.mktemp("recorded"))
+
+
+def record(recorder: Path, errand_to: ErrandTo, folder: Path, *options: str) -> Recording:
+    """Run the backfill below the recorder."""
+    root, log = folder / "root", folder / "log"
+    root.mkdir()
+    preload = {"LD_PRELOAD": str(recorder), "RECORDER_ROOT": str(root), "RECORDER_LOG": str(log)}
+    command = errand_to(root / "data").command("recorded", *options)
+    subprocess.run(command, check=True, env=os.environ | preload, stdout=subprocess.DEVNULL)
+    return Recording(root, read_log(log))
+
+
+def test_the_recorder_misses_no_change(recording: Recording, tmp_path: Path) -> None:
+    """A replay without any loss makes the folder as it is, so no system call went unseen."""
+    disk = Disk(recording.root)
+    for change in recording.records:
+        disk.replay(change)
+    disk.cut(tmp_path / "replayed", Survival.ALL)
+    assert contents(tmp_path / "replayed") == contents(recording.root)
+
+
+@pytest.mark.parametrize("survival", [Survival.STRICT, Survival.TORN, Survival.NAMES])
+def test_what_was_reported_survives_a_power_cut(
+    recording: Recording, survival: Survival, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At every cut the lake opens with all that was reported, and the published file is whole."""
+    cuts = cut_points(recording, seed=survival.name)
+    assert len(cuts) > 40
+    assert list(losses(recording, cuts, survival, tmp_path)) == []
+    with capsys.disabled():
+        print(f"\n{survival.name}: {len(cuts)} cuts in {len(recording.records)} changes")  # noqa: T201 - a figure to read
+
+
+def test_without_syncing_files_a_power_cut_loses_commits(
+    recorder: Path, errand_to: ErrandTo, tmp_path: Path
+) -> None:
+    """The counter-proof: the same replay finds the losses when `Lake.write` does not sync."""
+    careless = record(recorder, errand_to, tmp_path, "without-sync")
+    assert list(losses(careless, careless.reports[1:4], Survival.STRICT, tmp_path))
+
+
+def contents(root: Path) -> dict[str, bytes | None]:
+    """Bytes of every file, None of every folder; a wal index is shared memory, not content."""
+    return {
+        str(path.relative_to(root)): None if path.is_dir() else path.read_bytes()
+        for path in root.rglob("*")
+        if not path.name.endswith("-shm")
+    }
+
+
+def cut_points(recording: Recording, seed: str) -> list[int]:
+    """Right after every report, and at random changes between."""
+    anywhere = random.Random(seed).sample(range(len(recording.records)), RANDOM_CUTS)
+    return sorted({*recording.reports, *anywhere})
+
+
+def losses(
+    recording: Recording, cuts: Sequence[int], survival: Survival, folder: Path
+) -> Iterator[str]:
+    """What is missing or unreadable after each cut."""
+    disk = Disk(recording.root)
+    done = 0
+    for cut in cuts:
+        for change in recording.records[done : cut + 1]:
+            disk.replay(change)
+        done = cut + 1
+        left = folder / f"cut-{cut}"
+        disk.cut(left, survival)
+        for loss in losses_in(left / "data", [json.loads(note) for note in disk.notes]):
+            yield f"cut {cut}: {loss}"
+        shutil.rmtree(left)
+
+
+def losses_in(data_dir: Path, reports: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """What one folder lacks of what was reported."""
+    commits = [report for report in reports if "snapshot" in report]
+    try:
+        if commits or (data_dir / "lake" / "catalog.sqlite").exists():
+            yield from _losses_in_lake(Lake.open(data_dir / "lake"), commits)
+        published = [report for report in reports if "published" in report]
+        if published or (data_dir / "asleep.duckdb").exists():
+            yield from _losses_in_file(data_dir / "asleep.duckdb", published)
+    except (AsleepPipelineError, duckdb.Error) as error:
+        yield str(error).splitlines()[0]
+    finally:
+        ducklake._attached.cache_clear()
+
+
+def _losses_in_lake(lake: Lake, commits: Sequence[dict[str, Any]]) -> Iterator[str]:
+    newest = lake.snapshot_id()
+    with lake.read_at(newest) as con:
+        rows = {name: _read_whole(con, name) for name in TABLES}
+    if not commits:
+        return
+    last = commits[-1]
+    if newest < last["snapshot"]:
+        yield f"snapshot {last['snapshot']} ({last['why']}) is gone, {newest} is there"
+        return
+    if newest > last["snapshot"]:
+        with lake.read_at(last["snapshot"]) as con:
+            rows = {name: _read_whole(con, name) for name in TABLES}
+    if rows != last["rows"]:
+        yield f"{last['why']}: {rows} instead of {last['rows']}"
+
+
+def _read_whole(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    """The rows of a table, every value of which was read."""
+    rows, _ = con.execute(f"SELECT count(*), bit_xor(hash(t)) FROM lake.{table} AS t").fetchall()[0]
+    return int(rows)
+
+
+def _losses_in_file(path: Path, published: Sequence[dict[str, Any]]) -> Iterator[str]:
+    with duckdb.connect(str(path), read_only=True) as con:
+        info = con.execute("SELECT table_name, rows, lake_snapshot FROM load_info").fetchall()
+        for table, rows, snapshot in info:
+            counted = con.execute(
+                f"SELECT count(*), bit_xor(hash(t)) FROM {table} AS t"
+            ).fetchall()[0]
+            if counted[0] != rows:
+                yield f"{table}: {counted[0]} published rows instead of {rows}"
+            if published and snapshot < published[-1]["published"]:
+                yield f"snapshot {published[-1]['published']} is not published, {snapshot} is"
