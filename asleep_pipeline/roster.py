@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -128,6 +128,27 @@ def read_roster(path: Path) -> list[RosterEntry]:
     if not entries:
         raise _unusable(path, "has no row", "Give one line for each user below the header.")
     return entries
+
+
+def read_entry(values: Mapping[str, Any]) -> RosterEntry:
+    """Read and check one user; a value of None is "not known".
+
+    Raises:
+        UsageError: A value cannot be used; names all that cannot.
+    """
+    entry, problems = _read_row(dict(values))
+    if entry is None:
+        raise UsageError(
+            f"The user cannot be used: {'; '.join(problems)}.", fix="Nothing was changed."
+        )
+    return entry
+
+
+def roster_frame(entries: Sequence[RosterEntry]) -> pl.DataFrame:
+    """The entries as rows of the lake's `users`, without the columns that nobody has a value in."""
+    columns = {name: [getattr(entry, name) for entry in entries] for name in COLUMNS}
+    given = {name: values for name, values in columns.items() if set(values) != {None}}
+    return pl.DataFrame(given, infer_schema_length=None)
 
 
 def _reader_of(path: Path) -> Callable[[Path], Iterable[PlacedRow]]:

@@ -14,8 +14,6 @@ from asleep_pipeline.lake.ducklake import Lake, delete_keys, insert
 from asleep_pipeline.lake.shards import shard_of
 from asleep_pipeline.lake.tables import USERS, UTC_TIMESTAMP
 
-_OURS = ("first_seen_at", "refreshed_at", "deleted_at")
-
 
 @dataclass(frozen=True, slots=True)
 class LakeUser:
@@ -31,7 +29,8 @@ def put_users(lake: Lake, roster: pl.DataFrame, *, now: datetime) -> tuple[int, 
 
     Args:
         lake: The lake.
-        roster: One row a user: user_id, org_id and any other roster columns of `users`.
+        roster: One row a user: user_id, org_id and any other roster columns of `users`; of users
+            who are known, the columns it lacks stay as they are.
         now: First-seen instant of new users, UTC.
 
     Returns:
@@ -104,14 +103,10 @@ def mark_gone(lake: Lake, users: Sequence[LakeUser], now: datetime) -> None:
 def _merged(
     roster: pl.DataFrame, known: pl.DataFrame, *, shards: int, now: datetime
 ) -> pl.DataFrame:
-    kept = known.select("user_id", *_OURS)
+    kept = known.drop("shard", *(c for c in roster.columns if c != "user_id"))
     shard = [shard_of(user_id, shards) for user_id in roster["user_id"]]
     rows = roster.join(kept, on="user_id", how="left", maintain_order="left").with_columns(
         pl.Series("shard", shard, dtype=pl.Int32),
         pl.col("first_seen_at").fill_null(pl.lit(now, dtype=UTC_TIMESTAMP)),
     )
-    return rows.with_columns(
-        pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in USERS.schema.items()
-        if name not in rows.columns
-    ).select(pl.col(name).cast(dtype) for name, dtype in USERS.schema.items())
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in USERS.schema.items())

@@ -151,7 +151,7 @@ def _gather(outcome: Outcome, result: dg.ExecuteInProcessResult) -> None:
     for event in result.get_asset_materialization_events():
         metadata = event.materialization.metadata
         # Every partition of a run repeats what the run as a whole tells.
-        if metadata.keys() > {PARTITION_ROWS}:
+        if metadata.keys() - {PARTITION_ROWS}:
             told[event.materialization.asset_key] = metadata
     for metadata in told.values():
         outcome.counts.update(

@@ -140,7 +140,12 @@ def _snapshot_of(con: duckdb.DuckDBPyConnection) -> int | None:
     ).fetchone()
     if not tables or not tables[0]:
         return None
-    row = con.execute("SELECT max(lake_snapshot) FROM load_info WHERE layout = $1", [_layout()])
+    # The changes after a snapshot that has expired are not complete any more.
+    row = con.execute(
+        "SELECT max(lake_snapshot) FROM load_info WHERE layout = $1 "
+        "AND lake_snapshot IN (SELECT snapshot_id FROM ducklake_snapshots('lake'))",
+        [_layout()],
+    )
     since = row.fetchone()
     return None if since is None or since[0] is None else int(since[0])
 
