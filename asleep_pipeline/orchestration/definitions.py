@@ -3,7 +3,6 @@
 import dagster as dg
 
 from asleep_pipeline.orchestration.assets import build_assets
-from asleep_pipeline.orchestration.checks import build_checks
 from asleep_pipeline.orchestration.jobs import build_jobs
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.orchestration.timetable import build_schedules, build_sensors
@@ -14,7 +13,6 @@ def build_definitions(platform: Platform) -> dg.Definitions:
     settings = platform.settings
     return dg.Definitions(
         assets=build_assets(settings.shards),
-        asset_checks=build_checks(settings.shards),
         jobs=build_jobs(),
         schedules=build_schedules(settings),
         sensors=build_sensors(settings),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import dagster as dg
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
 )
 
 from asleep_pipeline.errors import UsageError
@@ -94,20 +93,3 @@ def _by_shard(keys: Sequence[str], dimension: str) -> dict[int, list[date]]:
 def range_tags(first: str, last: str) -> dict[str, str]:
     """The tags of a run over all partitions from first to last."""
     return {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
-
-
-def run_windows(tags: Mapping[str, str]) -> dict[int, Window]:
-    """The dates (or months) of each shard that a run is about, out of its tags; empty for none."""
-    single = tags.get(PARTITION_NAME_TAG)
-    ends = [tags.get(ASSET_PARTITION_RANGE_START_TAG, single)]
-    ends.append(tags.get(ASSET_PARTITION_RANGE_END_TAG, single))
-    if None in ends:
-        return {}
-    dates, shards = zip(*(_parsed(str(key)) for key in ends), strict=True)
-    return {shard: Window(*dates) for shard in range(shards[0], shards[-1] + 1)}
-
-
-def _parsed(key: str) -> tuple[date, int]:
-    """Date or month, then shard: both dimensions sort before `shard`, as Dagster orders them."""
-    day, shard = key.split("|")
-    return date.fromisoformat(day), int(shard)

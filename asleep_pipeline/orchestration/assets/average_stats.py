@@ -3,9 +3,11 @@
 import dagster as dg
 
 from asleep_pipeline.extract.averages import pull_averages
+from asleep_pipeline.extract.sessions import Window
 from asleep_pipeline.lake.tables import AVERAGE_STATS
 from asleep_pipeline.normalise.averages import normalise_averages
 from asleep_pipeline.orchestration import story
+from asleep_pipeline.orchestration.checks import check_results, check_specs
 from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.partitions import (
     LONGEST_WINDOW_MONTHS,
@@ -28,9 +30,10 @@ def build_average_stats(shards: int) -> dg.AssetsDefinition:
 
     @dg.asset(
         deps=["users", dg.AssetDep("sessions", partition_mapping=dg.AllPartitionMapping())],
+        check_specs=check_specs("average_stats"),
         partitions_def=months(shards),
         backfill_policy=dg.BackfillPolicy.multi_run(LONGEST_WINDOW_MONTHS),
-        group_name="lake",
+        group_name="asleep",
         kinds={"asleep", "parquet"},
         owners=OWNERS,
         metadata={"dagster/column_schema": story.column_schema(AVERAGE_STATS)},
@@ -42,11 +45,13 @@ def build_average_stats(shards: int) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: AveragesConfig,
         platform: dg.ResourceParam[Platform],
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster wants it bare beside check_specs
         told: dict[str, dg.MetadataValue] = {}
-        for shard, wanted in months_by_shard(context.partition_keys).items():
+        asked = months_by_shard(context.partition_keys)
+        with explained():
+            lake = platform.lake()
+        for shard, wanted in asked.items():
             with explained():
-                lake = platform.lake()
                 clients = platform.clients(lake)
                 fallbacks = platform.fallbacks(lake)
                 tell = progress(context, platform, f"averages, shard {shard}")
@@ -79,6 +84,9 @@ def build_average_stats(shards: int) -> dg.AssetsDefinition:
                     end=max(wanted),
                 ),
             }
-        return dg.MaterializeResult(metadata=told)
+        judged = {shard: Window(min(wanted), max(wanted)) for shard, wanted in asked.items()}
+        return dg.MaterializeResult(
+            metadata=told, check_results=check_results("average_stats", lake, judged)
+        )
 
     return average_stats

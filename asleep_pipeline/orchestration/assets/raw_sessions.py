@@ -33,7 +33,7 @@ def build_raw_sessions(shards: int) -> dg.AssetsDefinition:
         deps=["users"],
         partitions_def=grid(shards),
         backfill_policy=dg.BackfillPolicy.multi_run(LONGEST_WINDOW_DAYS),
-        group_name="lake",
+        group_name="asleep",
         kinds={"asleep", "parquet"},
         owners=OWNERS,
         metadata={"dagster/column_schema": story.column_schema(RAW)},

@@ -5,6 +5,7 @@ import dagster as dg
 from asleep_pipeline.lake.tables import SESSIONS
 from asleep_pipeline.normalise.sessions import normalise_sessions
 from asleep_pipeline.orchestration import story
+from asleep_pipeline.orchestration.checks import check_results, check_specs
 from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.partitions import LONGEST_WINDOW_DAYS, grid, windows
 from asleep_pipeline.orchestration.platform import Platform
@@ -16,9 +17,10 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
 
     @dg.asset(
         deps=["raw_sessions"],
+        check_specs=check_specs("sessions"),
         partitions_def=grid(shards),
         backfill_policy=dg.BackfillPolicy.multi_run(LONGEST_WINDOW_DAYS),
-        group_name="lake",
+        group_name="asleep",
         kinds={"polars", "parquet"},
         owners=OWNERS,
         metadata={"dagster/column_schema": story.column_schema(SESSIONS)},
@@ -29,11 +31,13 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
     )
     def sessions(
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
-    ) -> dg.MaterializeResult[None]:
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster wants it bare beside check_specs
         told: dict[str, dg.MetadataValue] = {}
-        for shard, window in windows(context.partition_keys).items():
+        asked = windows(context.partition_keys)
+        with explained():
+            lake = platform.lake()
+        for shard, window in asked.items():
             with explained():
-                lake = platform.lake()
                 report = normalise_sessions(
                     lake,
                     shard=shard,
@@ -55,6 +59,8 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
                     end=window.end,
                 ),
             }
-        return dg.MaterializeResult(metadata=told)
+        return dg.MaterializeResult(
+            metadata=told, check_results=check_results("sessions", lake, asked)
+        )
 
     return sessions

@@ -11,7 +11,7 @@ from asleep_pipeline.orchestration.telling import OWNERS, progress
 
 
 @dg.asset(
-    group_name="roster",
+    group_name="asleep",
     kinds={"asleep", "parquet"},
     owners=OWNERS,
     metadata={"dagster/column_schema": story.column_schema(USERS)},

@@ -8,23 +8,35 @@ from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.orchestration.telling import OWNERS
 from asleep_pipeline.warehouse import publish
+from asleep_pipeline.warehouse.verify import differences
+
+SAME_ROWS = "published_rows_equal_the_lake"
 
 
 @dg.asset(
     deps=["users", "sessions", "average_stats"],
-    group_name="warehouse",
+    group_name="asleep",
     kinds={"duckdb"},
     owners=OWNERS,
     # Without the second part it would wait for a history without gaps.
     automation_condition=dg.AutomationCondition.eager().without(
         ~dg.AutomationCondition.any_deps_missing()
     ),
+    check_specs=[
+        dg.AssetCheckSpec(
+            SAME_ROWS,
+            asset="warehouse",
+            description="Every published table has the rows of the snapshot that the file names.",
+        )
+    ],
     metadata={"dagster/column_schema": story.column_schema(SESSIONS)},
     description="One plain DuckDB file for analysts, published from one snapshot of the lake.",
 )
-def warehouse(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None]:
+def warehouse(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster wants it bare beside check_specs
     with explained():
-        report = publish(platform.lake(), platform.settings.warehouse_path)
+        lake = platform.lake()
+        report = publish(lake, platform.settings.warehouse_path)
+        found = differences(lake, report.path)
     return dg.MaterializeResult(
         metadata={
             "file": dg.MetadataValue.path(report.path.name),
@@ -36,5 +48,10 @@ def warehouse(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult[None
                 story.counts_table(report.rows_changed, "table", "rows written")
             ),
             "dagster/row_count": report.rows["sessions"],
-        }
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                passed=not found, check_name=SAME_ROWS, metadata={"differences": found}
+            )
+        ],
     )
