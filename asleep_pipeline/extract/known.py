@@ -30,6 +30,10 @@ class Known:
     details: dict[str, DetailsBySession] = field(default_factory=dict)
     listed: dict[str, ListHashes] | None = None
 
+    def listed_hash(self, user_id: str, session_id: str) -> str | None:
+        """The hash of the list row that `sessions` holds; None where that is not known."""
+        return (self.listed or {}).get(user_id, {}).get(session_id)
+
     def says_the_same(self, user_id: str, hashes: Mapping[str, str]) -> bool:
         """Whether a complete listing of the window holds no news."""
         return self.listed is not None and self.listed.get(user_id, {}) == hashes

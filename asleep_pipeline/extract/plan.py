@@ -32,6 +32,7 @@ def list_hash(item: SessionItem) -> str:
 def wants_detail(
     item: SessionItem,
     known: KnownDetail | None,
+    listed_hash: str | None,
     *,
     now: datetime,
     recompute_days: int,
@@ -41,11 +42,13 @@ def wants_detail(
 
     A session that is not COMPLETE has no statistics yet, so its list row says all there is. The
     vendor can recompute a COMPLETE session without any sign in its list row, so young ones are read
-    again once a (UTC) day.
+    again once a (UTC) day. One that was listed otherwise since its detail was read has been taken up
+    again in the meantime, even if its list row is by now what it was.
 
     Args:
         item: The session's list row.
         known: What `raw` holds of it.
+        listed_hash: Hash of the list row that `sessions` holds; None where that is not known.
         now: The present, UTC.
         recompute_days: Age up to which a COMPLETE session may still be recomputed.
         refetch: Ask whatever is known.
@@ -54,7 +57,8 @@ def wants_detail(
         return False
     if known is None or refetch:
         return True
-    if known.list_hash != list_hash(item) or known.session_state != COMPLETE:
+    present = list_hash(item)
+    if {known.list_hash, listed_hash or present} != {present} or known.session_state != COMPLETE:
         return True
     age = now - (item.session_end_time or item.session_start_time)
     is_young = age < timedelta(days=recompute_days)

@@ -155,14 +155,18 @@ class _Pull:
         async with asyncio.TaskGroup() as group:
             for item in items:
                 stored = details.get(item.session_id)
-                if self._wants(item, stored):
+                listed_hash = known.listed_hash(user.user_id, item.session_id)
+                if self._wants(item, stored, listed_hash):
                     group.create_task(self._detail(user, item, stored, asleep, at_once))
         await self._commit_when_full()
 
-    def _wants(self, item: SessionItem, stored: KnownDetail | None) -> bool:
+    def _wants(
+        self, item: SessionItem, stored: KnownDetail | None, listed_hash: str | None
+    ) -> bool:
         return wants_detail(
             item,
             stored,
+            listed_hash,
             now=self.now,
             recompute_days=self.recompute_days,
             refetch=self.refetch,

@@ -1,0 +1,26 @@
+"""A small world for each test, and nothing of the surroundings in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asleep_pipeline.log import configure_logging
+from asleep_pipeline_tests.small_world import SmallWorld, small_world
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Dagster call backfill policies beta; the pinned range of versions has them."""
+    config.addinivalue_line("filterwarnings", "ignore::dagster.BetaWarning")
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallWorld]:
+    """Three people with 21 dates of nights, one shard, and an empty lake."""
+    # The pipeline sets it for its children; monkeypatch takes it back.
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    configure_logging()
+    with small_world(tmp_path / "data") as made:
+        yield made
