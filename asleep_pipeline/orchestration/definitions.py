@@ -6,6 +6,7 @@ from asleep_pipeline.orchestration.assets import build_assets
 from asleep_pipeline.orchestration.jobs import build_jobs
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.orchestration.timetable import build_schedules, build_sensors
+from asleep_pipeline.orchestration.upkeep import maintenance
 
 
 def build_definitions(platform: Platform) -> dg.Definitions:
@@ -13,7 +14,7 @@ def build_definitions(platform: Platform) -> dg.Definitions:
     settings = platform.settings
     return dg.Definitions(
         assets=build_assets(settings.shards),
-        jobs=build_jobs(),
+        jobs=[*build_jobs(), maintenance],
         schedules=build_schedules(settings),
         sensors=build_sensors(settings),
         resources={"platform": platform},

@@ -9,6 +9,7 @@ import pendulum
 from asleep_pipeline.orchestration.jobs import AVERAGES, PULL, REFRESH_USERS
 from asleep_pipeline.orchestration.partitions import FIRST_DATE, key_of, month_key, range_tags
 from asleep_pipeline.orchestration.platform import Platform
+from asleep_pipeline.orchestration.upkeep import maintenance
 from asleep_pipeline.settings import Settings
 
 REPOLL_EVERY_S = 30 * 60
@@ -35,7 +36,7 @@ def averages_run(shard: int, month: date) -> dg.RunRequest:
 
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """Daily sync, monthly averages, weekly refresh of the roster; all in UTC."""
+    """Daily sync, monthly averages, weekly refresh and maintenance; all in UTC."""
     is_on = _has_key(settings)
     status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
 
@@ -61,7 +62,14 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         default_status=status,
         description="Metadata of all users, and who is gone.",
     )
-    return [daily_sync, monthly_averages, weekly_refresh]
+    weekly_maintenance = dg.ScheduleDefinition(
+        name="weekly_maintenance",
+        job=maintenance,
+        cron_schedule="0 3 * * 0",
+        default_status=status,
+        description="Compaction, expiry and clean-up of the lake.",
+    )
+    return [daily_sync, monthly_averages, weekly_refresh, weekly_maintenance]
 
 
 def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
