@@ -9,10 +9,22 @@ from __future__ import annotations
 import sys
 
 from asleep_pipeline.cli._run import new_app, run
+from asleep_pipeline.cli.ask import export, query
+from asleep_pipeline.cli.demo import demo
+from asleep_pipeline.cli.doctor import doctor
+from asleep_pipeline.cli.keep import maintain, rebuild
+from asleep_pipeline.cli.pull import averages, backfill, sync
 from asleep_pipeline.cli.serve import simulate
+from asleep_pipeline.cli.status import status
+from asleep_pipeline.cli.ui import ui
+from asleep_pipeline.cli.users import users
 
 app = new_app()
-app.command()(simulate)
+app.command()(demo)
+app.command()(doctor)
+app.add_typer(users, name="users")
+for command in (backfill, sync, averages, status, query, export, rebuild, maintain, ui, simulate):
+    app.command()(command)
 
 
 def main() -> None:

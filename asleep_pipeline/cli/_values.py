@@ -15,6 +15,14 @@ def read_day(text: str | date) -> date:
         raise typer.BadParameter(f"{text!r} is not a date such as 2026-05-31.") from None
 
 
+def read_month(text: str) -> date:
+    """A calendar month, `YYYY-MM`, as its first day."""
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a month such as 2026-05.") from None
+
+
 def read_instant(text: str) -> datetime:
     """An aware instant in ISO 8601, returned in UTC; without an offset it is read as UTC."""
     try:

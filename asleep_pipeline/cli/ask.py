@@ -1,0 +1,109 @@
+"""Commands that read the published file."""
+
+# ruff: noqa: PLC0415 -- a command imports what it needs when it runs, so that --help is quick
+
+from __future__ import annotations
+
+import csv
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asleep_pipeline.cli._output import AsJson, note, print_json, show_facts, show_rows
+from asleep_pipeline.errors import UsageError
+
+ROWS_SHOWN = 50
+
+
+class Answer(StrEnum):
+    """How `query` answers."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class ExportFormat(StrEnum):
+    """What `export` writes."""
+
+    PARQUET = "parquet"
+
+
+def query(
+    sql: Annotated[
+        str, typer.Argument(help="A statement in DuckDB's SQL; quote it for the shell.")
+    ],
+    *,
+    answer: Annotated[
+        Answer, typer.Option("--format", help=f"A table shows {ROWS_SHOWN} rows, the others all.")
+    ] = Answer.TABLE,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the published file; nothing in it can be changed."""
+    is_table = answer is Answer.TABLE and not as_json
+    columns, rows = ask(sql, limit=ROWS_SHOWN + 1 if is_table else -1)
+    if as_json or answer is Answer.JSON:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    elif answer is Answer.CSV:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
+    else:
+        shown = [dict(zip(columns, row, strict=True)) for row in rows[:ROWS_SHOWN]]
+        show_rows(shown, as_json=False)
+        if len(rows) > ROWS_SHOWN:
+            note(f"The first {ROWS_SHOWN} rows; --format csv and --format json give all.")
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make, or to make anew.")],
+    *,
+    to: Annotated[
+        ExportFormat, typer.Option("--format", help="What to write.")
+    ] = ExportFormat.PARQUET,
+    tables: Annotated[
+        str | None, typer.Option(help="Such as sessions,epochs (default: all but epochs).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the published tables as a folder of Parquet files that any tool can read."""
+    from asleep_pipeline.settings import load_settings
+    from asleep_pipeline.warehouse.export import EXPORTED, export_parquet
+
+    assert to is ExportFormat.PARQUET
+    names = [name.strip() for name in tables.split(",")] if tables else EXPORTED
+    rows = export_parquet(load_settings().warehouse_path, folder.absolute(), tables=names)
+    show_facts({"folder": folder.absolute()} | rows, as_json=as_json)
+
+
+def ask(sql: str, *, limit: int = -1) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns and rows of one query on the published file; at most `limit` rows unless negative.
+
+    Raises:
+        UsageError: The query cannot be answered.
+        WarehouseError: There is no published file, or it cannot be opened.
+    """
+    import duckdb
+
+    from asleep_pipeline.settings import load_settings
+    from asleep_pipeline.warehouse.export import read_warehouse
+
+    with read_warehouse(load_settings().warehouse_path) as con:
+        try:
+            result = con.execute(sql)
+            rows = result.fetchmany(limit) if limit >= 0 else result.fetchall()
+        except duckdb.Error as error:
+            # What follows the first line quotes the query and points into it.
+            problem = f"The query cannot be answered: {str(error).partition(chr(10))[0]}"
+            fix = "SHOW TABLES and DESCRIBE sessions say what there is."
+            raise UsageError(problem, fix=fix) from error
+        return _distinct([column[0] for column in result.description or []]), rows
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Column names of which none hides another: x, x_1, ..."""
+    return [
+        f"{name}_{names[:at].count(name)}" if name in names[:at] else name
+        for at, name in enumerate(names)
+    ]

@@ -1,0 +1,134 @@
+"""`demo`: the whole pipeline on made-up people, without a key."""
+
+# ruff: noqa: PLC0415 -- a command imports what it needs when it runs, so that --help is quick
+
+from __future__ import annotations
+
+import shlex
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from asleep_pipeline.cli._output import (
+    AsJson,
+    note,
+    print_json,
+    progress_bar,
+    show_facts,
+    show_rows,
+)
+from asleep_pipeline.cli._run import PROGRAM
+
+if TYPE_CHECKING:
+    from asleep_pipeline.orchestration.platform import Platform
+    from asleep_pipeline.orchestration.runs import Outcome
+    from asleep_pipeline.settings import Settings
+
+NIGHTS = 60
+
+QUESTION = "How much later, and longer, do people sleep when nothing wakes them?"
+QUERY = """
+SELECT
+    CASE WHEN age < 35 THEN 'under 35' WHEN age < 55 THEN '35 to 54' ELSE '55 and over' END AS age,
+    count(DISTINCT user_id) AS people,
+    count(*) AS nights,
+    round(avg(sleep_h) FILTER (NOT is_free), 2) AS sleep_h_workdays,
+    round(avg(sleep_h) FILTER (is_free), 2) AS sleep_h_free_days,
+    round(60 * (avg(middle_h) FILTER (is_free) - avg(middle_h) FILTER (NOT is_free)))::INTEGER
+        AS later_min_free_days
+FROM (
+    SELECT
+        user_id,
+        year(night_date) - birth_year AS age,
+        list_contains(free_days, isodow(night_date)) AS is_free,
+        time_in_sleep / 3600 AS sleep_h,
+        -- The middle of the sleep, in hours from the midnight before waking up.
+        epoch(started_at_local - night_date + (sleep_time - started_at)
+            + (wake_time - sleep_time) / 2) / 3600 AS middle_h
+    FROM sessions
+    JOIN users USING (user_id)
+    -- Each person's longest sleep that ended on a date: the others are naps.
+    WHERE time_in_sleep > 0
+    QUALIFY row_number() OVER (PARTITION BY user_id, night_date ORDER BY time_in_sleep DESC) = 1
+)
+GROUP BY 1
+ORDER BY min(age)
+""".strip()
+
+
+def demo(*, as_json: AsJson = False) -> None:
+    """Load 60 nights of 24 made-up people into the data folder; a second run adds what is new."""
+    from asleep_pipeline.cli._world import demo_world
+    from asleep_pipeline.cli.ask import ask
+    from asleep_pipeline.cli.pull import summary
+    from asleep_pipeline.orchestration.platform import Platform
+    from asleep_pipeline.settings import load_settings
+
+    started = time.monotonic()
+    note(f"Loading {NIGHTS} nights of made-up people by the real pipeline; no key needed ...")
+    with demo_world(load_settings()) as (settings, simulator), progress_bar() as tell:
+        # The window of a sync is then that of the demo.
+        ours = settings.model_copy(update={"lookback_days": NIGHTS - 2})
+        outcomes = _load(Platform(ours, on_progress=tell))
+    facts = summary(outcomes, len(simulator.world.people))
+    facts["elapsed_s"] = round(time.monotonic() - started, 1)
+    columns, rows = ask(QUERY)
+    answer = [dict(zip(columns, row, strict=True)) for row in rows]
+    if as_json:
+        print_json(facts | {"answer": answer})
+        return
+    _tell_loaded(settings, facts)
+    show_rows(answer, as_json=False, title=QUESTION)
+    _tell_next(settings)
+
+
+def _load(platform: Platform) -> list[Outcome]:
+    """The whole history into an empty lake, else only what is new."""
+    from asleep_pipeline.orchestration.runs import Pipeline
+
+    pipeline, today = Pipeline(platform), platform.clock().date()
+    with platform.lake().read() as con:
+        has_sessions = con.execute("SELECT count(*) FROM lake.sessions").fetchall()[0][0]
+    if has_sessions:
+        # A month can change until its last night cannot be recomputed any more.
+        oldest = today - timedelta(days=platform.settings.recompute_days + 1)
+        pulls = [pipeline.sync()]
+    else:
+        oldest = today - timedelta(days=NIGHTS - 1)
+        pulls = [pipeline.refresh_users(), pipeline.backfill(oldest, today)]
+    averages = pipeline.averages(oldest.replace(day=1), today.replace(day=1))
+    return [*pulls, averages, pipeline.publish()]
+
+
+def _tell_loaded(settings: Settings, facts: dict[str, Any]) -> None:
+    from asleep_pipeline.cli._state import published
+    from asleep_pipeline.lake import Lake
+
+    file = published(Lake.open(settings.lake_dir), settings.warehouse_path)
+    assert file
+    show_rows(
+        [{"table": t, "rows": n} for t, n in file.rows.items()], as_json=False, title="Loaded"
+    )
+    shown = ("requests", "details_read", "sessions_written", "runs", "warnings", "elapsed_s")
+    show_facts({name: facts[name] for name in shown}, as_json=False)
+
+
+def _tell_next(settings: Settings) -> None:
+    folder = _shown(settings.data_dir)
+    program = PROGRAM if folder == "data" else f"{PROGRAM} --data-dir {shlex.quote(folder)}"
+    file = _shown(settings.warehouse_path)
+    note(
+        f"""
+What now:
+  {program} ui                              the runs, partitions and checks, in the browser
+  {program} status                          what is loaded
+  {program} query "SELECT * FROM sessions"  ask from the shell
+  duckdb -readonly {shlex.quote(file)}                 ask with DuckDB's own shell
+  python -c "import duckdb; duckdb.connect({file!r}, read_only=True).sql('FROM sessions').show()"
+"""
+    )
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

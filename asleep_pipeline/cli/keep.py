@@ -1,0 +1,35 @@
+"""Commands that look after the data folder; none of them needs the network."""
+
+# ruff: noqa: PLC0415 -- a command imports what it needs when it runs, so that --help is quick
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from asleep_pipeline.cli._output import AsJson, show_facts
+
+
+def rebuild(*, as_json: AsJson = False) -> None:
+    """Make everything after `raw` anew from `raw`, and publish it; asks the API for nothing."""
+    from asleep_pipeline.lake import Lake
+    from asleep_pipeline.normalise.rebuild import rebuild as make_anew
+    from asleep_pipeline.settings import load_settings
+    from asleep_pipeline.warehouse import publish
+
+    settings = load_settings()
+    zones = {name: org.timezone for name, org in settings.organisations.items() if org.timezone}
+    lake = Lake.open(settings.lake_dir)
+    report = make_anew(lake, organisations=zones, default_zone=settings.timezone)
+    published = publish(lake, settings.warehouse_path, from_scratch=True)
+    show_facts(asdict(report) | {"warehouse": published.path}, as_json=as_json)
+
+
+def maintain(*, as_json: AsJson = False) -> None:
+    """Merge small files of the lake, forget old snapshots, delete files that nothing needs."""
+    from asleep_pipeline.lake import Lake
+    from asleep_pipeline.lake.maintenance import maintain as tidy
+    from asleep_pipeline.settings import load_settings
+
+    report = tidy(Lake.open(load_settings().lake_dir), now=datetime.now(UTC))
+    show_facts(asdict(report), as_json=as_json)
