@@ -88,8 +88,8 @@ def check_disk(settings: Settings) -> Findings:
 
 
 def check_api(settings: Settings) -> Findings:
-    """Whether the API answers at all, and whether its clock is ours; sends no key."""
-    # The settings allow https, and http on this machine.
+    """Whether the API answers at all, whether its clock is ours, whether it takes the keys."""
+    # No key goes along. The settings allow https, and http on this machine.
     request = urllib.request.Request(settings.base_url, method="HEAD")  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
@@ -103,6 +103,7 @@ def check_api(settings: Settings) -> Findings:
         return
     yield Finding("api", "ok", f"{settings.base_url} answers")
     yield from _check_clock(headers)
+    yield from _check_keys(settings)
 
 
 def _check_clock(headers: Message) -> Findings:
@@ -116,7 +117,7 @@ def _check_clock(headers: Message) -> Findings:
         yield Finding("clock", "ok", seen)
 
 
-def check_keys(settings: Settings) -> Findings:
+def _check_keys(settings: Settings) -> Findings:
     """One cheap request with each organisation's key."""
     try:
         refuse_demo(settings)
@@ -245,7 +246,6 @@ CHECKS: tuple[Callable[[Settings], Findings], ...] = (
     check_versions,
     check_disk,
     check_api,
-    check_keys,
     check_roster,
     check_lake,
     check_warehouse,

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asleep_pipeline.cli._output import AsJson, note, show_facts
+from asleep_pipeline.cli._signals import until_stopped
 from asleep_pipeline.cli._values import read_day, read_instant
 from asleep_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from asleep_pipeline.simulator import SimulatorOptions
+    from asleep_pipeline.simulator import World
 
 
 def simulate(
@@ -36,31 +39,42 @@ def simulate(
     roster: Annotated[
         Path | None, typer.Option(help="Write the people to this CSV file, for `users import`.")
     ] = None,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Wait so long with each answer.")] = 0,
+    rate_limit: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Refuse what exceeds so many requests a second."),
+    ] = None,
+    fail_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Answer this share of requests by a 5xx.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Serve the Asleep API on this machine, with made-up people; needs no key.
 
-    Faults are switched on while it runs: PUT {"latency_s": 0.2} to /_simulator/faults;
+    More faults are switched on while it runs: PUT {"plan_expired": true} to /_simulator/faults;
     a GET there lists them all.
     """
-    from asleep_pipeline.simulator import SimulatorOptions, serve
+    from asleep_pipeline.simulator import SimulatorOptions, running
 
     options = SimulatorOptions(
         people=people, seed=seed, now=now, first_date=first_date, recordings=recordings
     )
-    if roster:
-        _write_roster(options, roster)
-    note(f"The simulator serves http://127.0.0.1:{port} until Ctrl-C.")
-    facts = {"base_url": f"http://127.0.0.1:{port}", "api_key": options.api_key, "roster": roster}
-    show_facts(facts, as_json=as_json)
-    serve(options, port=port)
+    with until_stopped(), running(options, port=port) as simulator:
+        simulator.faults.latency_s = latency_ms / 1000
+        simulator.faults.requests_per_second = rate_limit
+        simulator.faults.server_error_share = fail_share
+        if roster:
+            _write_roster(simulator.world, roster)
+        facts = {"base_url": simulator.base_url, "api_key": simulator.api_key, "roster": roster}
+        show_facts(facts, as_json=as_json)
+        sys.stdout.flush()
+        note(f"The simulator serves {simulator.base_url} until Ctrl-C.")
+        threading.Event().wait()
 
 
-def _write_roster(options: SimulatorOptions, path: Path) -> None:
-    from asleep_pipeline.simulator import Clock, Faults, World
-
+def _write_roster(world: World, path: Path) -> None:
     try:
-        World(options, Clock(options.now), Faults()).write_roster(path)
+        world.write_roster(path)
     except OSError as error:
         raise UsageError(
             f"The roster cannot be written to {str(path)!r}: {error.strerror}.",

@@ -14,12 +14,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asleep_pipeline.cli._output import AsJson, note, show_facts
+from asleep_pipeline.cli._signals import until_stopped
 from asleep_pipeline.errors import AsleepPipelineError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def ui(
     settings = load_settings()
     _check_port(port)
     dagster_instance(settings.dagster_home).dispose()
-    with _signals(), _api(settings) as environment, _dagster(port, environment) as process:
+    with until_stopped(), _api(settings) as environment, _dagster(port, environment) as process:
         url = f"http://127.0.0.1:{port}"
         _wait_until_ready(process, url)
         show_facts({"url": url}, as_json=as_json)
@@ -98,27 +98,6 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does: quietly."""
-
-    def stop(_sign: int, _frame: FrameType | None) -> None:
-        raise _Stopped
-
-    before = {sign: signal.signal(sign, stop) for sign in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    except _Stopped:
-        note("Stopped.")
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
-
-
-class _Stopped(BaseException):
-    """A signal asked us to end."""
 
 
 def _check_port(port: int) -> None:

@@ -46,11 +46,19 @@ class RunningSimulator:
 
 
 @contextmanager
-def running(options: SimulatorOptions) -> Iterator[RunningSimulator]:
-    """Run a simulator on a free port, in a thread of its own; it is ready when entered."""
+def running(options: SimulatorOptions, *, port: int = 0) -> Iterator[RunningSimulator]:
+    """Run a simulator in a thread of its own; it is ready when entered.
+
+    Args:
+        options: What the world is made from.
+        port: Port on 127.0.0.1; any free one when 0.
+
+    Raises:
+        UsageError: the port is taken.
+    """
     simulation = Simulation(options)
     server = _Server(_config(simulation))
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = _listen(port)
     thread = threading.Thread(target=server.run, args=([listener],), name="simulator", daemon=True)
     thread.start()
     server.ready.wait()
@@ -79,14 +87,17 @@ def serve(options: SimulatorOptions, host: str = "127.0.0.1", port: int = 8900) 
         raise UsageError(
             f"The simulator cannot listen on {host!r}.", fix="It serves 127.0.0.1 only."
         )
+    with _listen(port) as listener:
+        _Server(_config(Simulation(options))).run(sockets=[listener])
+
+
+def _listen(port: int) -> socket.socket:
     try:
-        listener = socket.create_server(("127.0.0.1", port))
+        return socket.create_server(("127.0.0.1", port))
     except OSError as error:
         raise UsageError(
             f"Port {port} cannot be used: {error.strerror}.", fix="Choose another with --port."
         ) from error
-    with listener:
-        _Server(_config(Simulation(options))).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

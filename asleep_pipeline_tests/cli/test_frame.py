@@ -216,9 +216,11 @@ def test_global_options_reach_child_processes(
     assert capsys.readouterr().out == f"{Path.cwd() / 'elsewhere'}\n"
 
 
-def commands() -> list[Any]:
-    command = typer.main.get_command(app)
-    return [(name, sub) for name, sub in command.commands.items()]  # type: ignore[attr-defined]
+def commands(group: Any = None) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, command in (group or typer.main.get_command(app)).commands.items():
+        found += commands(command) if hasattr(command, "commands") else [(name, command)]
+    return found
 
 
 @pytest.mark.parametrize(("name", "command"), commands())
