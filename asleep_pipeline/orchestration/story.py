@@ -100,9 +100,9 @@ def preview(lake: Lake, sql: str, **params: object) -> dg.MetadataValue:
 
 
 def counts_table(counts: Mapping[str, int], of: str, number: str) -> str:
-    """Counts as a Markdown table, largest first; a dash when there are none."""
+    """Counts as a Markdown table, largest first."""
     if not counts:
-        return "-"
+        return "none"
     rows = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     lines = [f"| {of} | {number} |", "|---|---:|", *(f"| {k} | {v} |" for k, v in rows)]
     return "\n".join(lines)
