@@ -208,6 +208,8 @@ class Lake:
         if catalog is None:
             # The catalog remembers where the data was; the folder may have moved since.
             options.append("OVERRIDE_DATA_PATH true")
+            # An empty file would become an empty lake.
+            options.append("CREATE_IF_NOT_EXISTS false")
         if read_only:
             options.append("READ_ONLY")
         if snapshot is not None:
