@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
+from asleep_pipeline.lake import Lake
 from asleep_pipeline.log import configure_logging
-from asleep_pipeline_tests.small_world import SmallWorld, small_world
+from asleep_pipeline_tests.small_world import SmallWorld, close, empty_lake, small_world
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,3 +26,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallWorl
     configure_logging()
     with small_world(tmp_path / "data") as made:
         yield made
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    """An empty lake of two shards, with zone rules."""
+    copied = Lake.open(Path(copytree(empty_lake(2), tmp_path / "lake")))
+    yield copied
+    close(copied)

@@ -199,20 +199,21 @@ def small_world(
             data_dir=folder, api_key=sim.api_key, base_url=sim.base_url, shards=shards
         )
         # Making a lake and its zone rules costs a second; a lake may be copied.
-        copytree(_empty_lake(shards), settings.lake_dir)
+        copytree(empty_lake(shards), settings.lake_dir)
         platform = Platform(settings, clock=sim.clock.now)
         world = SmallWorld(sim, platform, platform.lake())
-        stack.callback(_close, world.lake)
+        stack.callback(close, world.lake)
         put_users(world.lake, _roster(sim), now=now)
         yield world
 
 
 @cache
-def _empty_lake(shards: int) -> Path:
+def empty_lake(shards: int) -> Path:
+    """The folder of a lake without users, made once a process; to be copied."""
     folder = Path(mkdtemp(prefix="asleep-pipeline-"))
     register(rmtree, folder)
     lake = Platform(load_settings(data_dir=folder, shards=shards)).lake()
-    _close(lake)
+    close(lake)
     return lake.root
 
 
@@ -232,7 +233,7 @@ def _simulated_clock(sim: RunningSimulator) -> Iterator[None]:
         yield
 
 
-def _close(lake: Lake) -> None:
+def close(lake: Lake) -> None:
     """Let go of the lake's files, which a process keeps open for as long as it lives."""
     ducklake._attached(lake).close()
     ducklake._attached.cache_clear()

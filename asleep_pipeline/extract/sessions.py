@@ -29,6 +29,7 @@ from asleep_pipeline.extract.plan import KnownDetail, list_hash, wants_detail
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser, mark_gone, pullable_users
 from asleep_pipeline.normalise.local_time import utc_date
+from asleep_pipeline.normalise.rules import is_sound
 
 USERS_AT_A_TIME = 500
 
@@ -163,7 +164,7 @@ class _Pull:
     def _wants(
         self, item: SessionItem, stored: KnownDetail | None, listed_hash: str | None
     ) -> bool:
-        return wants_detail(
+        return is_sound(item) and wants_detail(
             item,
             stored,
             listed_hash,

@@ -54,20 +54,26 @@ def read_new_averages(con: duckdb.DuckDBPyConnection, *, shard: int) -> Averages
 def _write(
     con: duckdb.DuckDBPyConnection, answers: Sequence[dict[str, Any]], report: AveragesReport
 ) -> None:
-    rows, aside = [], []
+    rows: list[dict[str, Any]] = []
+    aside: dict[tuple[str, date], dict[str, Any] | None] = {}
     for answer in answers:
+        month = (answer["user_id"], answer["partition_date"])
+        aside[month] = None
         try:
             rows.append(_row(answer, decode_average_stats(answer["body"])))
         except UnreadableAnswer as error:
-            aside.append(_aside(answer, error))
+            aside[month] = _aside(answer, error)
+    asked = [(a["user_id"], a["partition_date"], a["timezone"]) for a in answers]
+    # The newest answer counts: one that cannot be read takes away what an older one said.
+    delete_keys(
+        con, AVERAGE_STATS, pl.DataFrame(asked, schema=list(AVERAGE_STATS.key), orient="row")
+    )
     frame = pl.DataFrame(rows, schema=AVERAGE_STATS.schema)
-    bad = pl.DataFrame(aside, schema=QUARANTINE.schema)
-    asked = [(a["user_id"], a["partition_date"], "average_stats") for a in answers]
-    decided = pl.DataFrame(asked, schema=["user_id", "partition_date", "endpoint"], orient="row")
-    delete_keys(con, QUARANTINE, decided)
-    insert(con, QUARANTINE, bad)
-    delete_keys(con, AVERAGE_STATS, frame.select(AVERAGE_STATS.key))
     insert(con, AVERAGE_STATS, frame)
+    months = pl.DataFrame(list(aside), schema=["user_id", "partition_date"], orient="row")
+    delete_keys(con, QUARANTINE, months.with_columns(endpoint=pl.lit("average_stats")))
+    bad = pl.DataFrame([row for row in aside.values() if row], schema=QUARANTINE.schema)
+    insert(con, QUARANTINE, bad)
     report.written.update(frame["month"].to_list())
     report.quarantined.update(bad["partition_date"].to_list())
 

@@ -48,7 +48,7 @@ class Entry:
     is_gone: bool = False
     is_stored: bool = False
     is_changed: bool = False
-    stored_date: date | None = None
+    start_date: date | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -76,11 +76,17 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class DetailAnswer:
-    """The answer to one get-session; `body_sha256` is None when the session was not there."""
+    """The answer to one get-session.
+
+    Attributes:
+        start_date: UTC date on which the session starts, as its list row said.
+        body_sha256: None when the session was not there.
+    """
 
     org_id: str
     user_id: str
     session_id: str
+    start_date: date
     body_sha256: str | None
     fetched_at: datetime
 
@@ -129,7 +135,9 @@ class Fold:
             if answer.session_id in sessions:
                 _forget(sessions[answer.session_id])
             return
-        entry = sessions.setdefault(answer.session_id, Entry(answer.org_id))
+        entry = sessions.setdefault(
+            answer.session_id, Entry(answer.org_id, start_date=answer.start_date)
+        )
         stored = entry.detailed
         if stored is not None and stored.body_sha256 == answer.body_sha256 and not entry.is_gone:
             return
@@ -158,4 +166,4 @@ def _forget(entry: Entry) -> None:
 def _start_date(entry: Entry) -> date | None:
     if entry.listed is not None:
         return entry.listed.item.session_start_time.astimezone(UTC).date()
-    return None if entry.is_gone else entry.stored_date
+    return None if entry.is_gone else entry.start_date

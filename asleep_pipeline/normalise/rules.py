@@ -6,8 +6,9 @@ list row. The arithmetic between statistics is no rule here: the contract calls 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from asleep_pipeline.asleep import Session, SessionItem, Stat
 
@@ -17,6 +18,8 @@ _STAGES = {
     "breath_stages": frozenset({-1, 0, 1, 2}),
     "snoring_stages": frozenset({-1, 0, 1}),
 }
+# Beyond these years is a clock that was never set; at the ends of the calendar a zone overflows.
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _MONTH_S = 31 * 24 * 3600
 _SHOWN = 80
 # Rounding may carry a ratio a little beyond the whole.
@@ -37,6 +40,8 @@ class Broken:
 
 def broken_by_item(item: SessionItem) -> Iterator[Broken]:
     """The rules that a list row breaks."""
+    moments = (item.session_start_time, item.session_end_time, item.unexpected_end_time)
+    yield from _broken_by_moments(moments)
     if item.state not in STATES:
         yield _broken("state is OPEN, CLOSED or COMPLETE", item.state)
     if item.session_end_time is not None and item.session_end_time < item.session_start_time:
@@ -57,6 +62,7 @@ def broken_by_session(session: Session, *, asked_for: str) -> Iterator[Broken]:
         asked_for: The session id that was asked for.
     """
     about = session.session
+    yield from _broken_by_moments((about.start_time, about.end_time, about.unexpected_end_time))
     if about.id != asked_for:
         yield _broken("the answer is about the session that was asked for", about.id)
     if about.state not in STATES:
@@ -75,7 +81,19 @@ def broken_by_session(session: Session, *, asked_for: str) -> Iterator[Broken]:
         yield from _broken_by_stat(session.stat)
 
 
+def is_sound(item: SessionItem) -> bool:
+    """Whether a list row breaks no rule."""
+    return not any(broken_by_item(item))
+
+
+def _broken_by_moments(moments: Iterable[datetime | None]) -> Iterator[Broken]:
+    for moment in moments:
+        if moment is not None and not _EARLIEST <= moment < _LATEST:
+            yield _broken("a moment lies in the years 2000 to 2099", moment)
+
+
 def _broken_by_stat(stat: Stat) -> Iterator[Broken]:
+    yield from _broken_by_moments((stat.sleep_time, stat.wake_time, *(stat.sleep_cycle_time or ())))
     for name in _NUMBERS:
         value = getattr(stat, name)
         if not _fits(value, _largest(name)):

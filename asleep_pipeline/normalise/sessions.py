@@ -75,6 +75,7 @@ class _Batch:
     rules: pl.DataFrame
     report: NormaliseReport
     bodies: dict[str, bytes] = field(default_factory=dict)
+    relisted: list[tuple[str, date, date]] = field(default_factory=list)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -152,6 +153,7 @@ def _listing(batch: _Batch, pages: Sequence[dict[str, Any]]) -> Iterator[Listing
         _set_aside(batch, pages[0], [Broken("the list can be read", error.problem)])
         return
     first = pages[0]
+    _forget_list_rows(batch, first)
     yield Listing(
         org_id=first["org_id"],
         user_id=first["user_id"],
@@ -163,9 +165,22 @@ def _listing(batch: _Batch, pages: Sequence[dict[str, Any]]) -> Iterator[Listing
     )
 
 
+def _forget_list_rows(batch: _Batch, page: dict[str, Any]) -> None:
+    """A listing says anew which list rows of its user and window break a rule."""
+    user_id, start, end = (page[name] for name in _WINDOWS)
+    batch.relisted.append((user_id, start, end))
+    batch.quarantine = [
+        row
+        for row in batch.quarantine
+        if row["user_id"] != user_id or not start <= row["partition_date"] <= end
+    ]
+
+
 def _is_sound(batch: _Batch, page: dict[str, Any], item: SessionItem) -> bool:
     broken = list(broken_by_item(item))
-    _set_aside(batch, page | {"session_id": item.session_id}, broken)
+    # Within the window, so that the next listing of it finds the row again.
+    day = min(max(item.session_start_time.date(), page["window_start"]), page["window_end"])
+    _set_aside(batch, page | {"session_id": item.session_id, "partition_date": day}, broken)
     return not broken
 
 
@@ -177,6 +192,7 @@ def _detail_answer(batch: _Batch, row: dict[str, Any]) -> DetailAnswer:
         org_id=row["org_id"],
         user_id=row["user_id"],
         session_id=row["session_id"],
+        start_date=row["partition_date"],
         body_sha256=row["body_sha256"] if found else None,
         fetched_at=row["fetched_at"],
     )
@@ -235,7 +251,7 @@ def _stored_entry(row: dict[str, Any]) -> Entry:
         listed = Listed(item, row["list_hash"], row["listed_at"])
     if row["detail_sha256"] is not None:
         detailed = Detailed(row["detail_sha256"], row["fetched_at"])
-    return Entry(row["org_id"], listed, detailed, is_stored=True, stored_date=row["start_date"])
+    return Entry(row["org_id"], listed, detailed, is_stored=True, start_date=row["start_date"])
 
 
 def _attach_settled_details(batch: _Batch, changed: dict[Key, Entry]) -> None:
@@ -333,7 +349,6 @@ def _set_aside(batch: _Batch, answer: dict[str, Any], broken: Sequence[Broken]) 
         }
         for broke in broken
     )
-    batch.report.quarantined[answer["partition_date"]] += len(broken)
 
 
 def _write(batch: _Batch, changed: dict[Key, Entry], parts: Sequence[SessionParts]) -> None:
@@ -345,9 +360,9 @@ def _write(batch: _Batch, changed: dict[Key, Entry], parts: Sequence[SessionPart
     _write_quarantine(batch, keys)
     batch.report.written.update(frame["start_date"].to_list())
     batch.report.removed.update(
-        entry.stored_date
+        entry.start_date
         for entry in changed.values()
-        if entry.is_gone and entry.stored_date is not None
+        if entry.is_gone and entry.is_stored and entry.start_date is not None
     )
 
 
@@ -355,6 +370,18 @@ def _write_quarantine(batch: _Batch, decided: pl.DataFrame) -> None:
     """What was decided anew replaces what was said of it before."""
     details = decided.with_columns(endpoint=pl.lit("get_session"))
     delete_keys(batch.con, QUARANTINE, details)
-    frame = pl.DataFrame(batch.quarantine, schema=QUARANTINE.schema).unique(QUARANTINE.key)
+    relisted = pl.DataFrame(batch.relisted, schema=_WINDOWS, orient="row")
+    batch.con.register("relisted", relisted.to_arrow())
+    batch.con.execute(
+        """
+        DELETE FROM lake.quarantine AS q WHERE q.endpoint = 'list_sessions' AND EXISTS (
+            SELECT 1 FROM relisted AS r WHERE r.user_id = q.user_id
+                AND q.partition_date BETWEEN r.window_start AND r.window_end)
+        """
+    )
+    batch.con.unregister("relisted")
+    rows = pl.DataFrame(batch.quarantine, schema=QUARANTINE.schema)
+    frame = rows.unique(QUARANTINE.key, keep="last", maintain_order=True)
     delete_keys(batch.con, QUARANTINE, frame.select(QUARANTINE.key))
     insert(batch.con, QUARANTINE, frame)
+    batch.report.quarantined.update(frame["partition_date"].to_list())

@@ -1,0 +1,132 @@
+"""Histories: however the answers are cut into batches, the tables come out the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import count
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from asleep_pipeline.lake import Lake
+from asleep_pipeline.lake.users import LakeUser
+from asleep_pipeline_tests.small_world import close, empty_lake
+from asleep_pipeline_tests.vendor_answers import Json, Mailbag, detail, list_item
+
+SESSIONS = ("20260105230000_aaaaa", "20260115230000_bbbbb", "20260125230000_ccccc")
+WINDOWS = (
+    (date(2026, 1, 1), date(2026, 1, 31)),
+    (date(2026, 1, 1), date(2026, 1, 20)),
+    (date(2026, 1, 10), date(2026, 1, 31)),
+)
+FACES: dict[str, Json | None] = {
+    "absent": None,
+    "open": {"state": "OPEN", "session_end_time": None},
+    "closed": {"state": "CLOSED"},
+    "complete": {},
+    "complete, renamed": {"created_timezone": "Europe/Oslo"},
+    "broken": {"time_in_bed": -1},
+}
+"""How a session may stand in the list at some time."""
+
+BODIES: dict[str, Json | None] = {
+    "nothing": None,
+    "numbers": {},
+    "recomputed": {"stat": {"time_in_sleep": 20_000}},
+    "broken": {"stat": {"sleep_index": -5}},
+}
+"""What a detail says, if it is asked for."""
+
+USERS = 10
+_numbers = count()
+
+seen = st.tuples(st.sampled_from(sorted(FACES)), st.sampled_from([*sorted(BODIES), "vanished"]))
+pulls = st.tuples(st.sampled_from(WINDOWS), st.tuples(*(seen for _ in SESSIONS)))
+# Many users share each commit, which costs more than what is in it.
+commits = st.tuples(st.booleans(), st.tuples(*(pulls for _ in range(USERS))))
+histories = st.lists(commits, min_size=5, max_size=5)
+
+
+@pytest.fixture(scope="module")
+def shared_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """One lake for all histories; each has a user of its own."""
+    lake = Lake.open(Path(copytree(empty_lake(2), tmp_path_factory.mktemp("histories") / "lake")))
+    yield lake
+    close(lake)
+
+
+@settings(
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    # Each example takes a second, and a failing history is short enough to be read.
+    phases=[Phase.generate],
+)
+@given(history=histories)
+def test_batches_of_any_size_give_what_single_answers_give(
+    shared_lake: Lake, history: list[Any]
+) -> None:
+    """One shard is read after every pull, the other now and then: sessions and quarantine agree."""
+    first = next(_numbers)
+    often, seldom = (
+        [mailbag(shared_lake, shard, f"{first}-{number}") for number in range(USERS)]
+        for shard in (0, 1)
+    )
+    for pauses, pulls_of_all in history:
+        rows = [
+            row
+            for bags in (often, seldom)
+            for bag, (window, faces) in zip(bags, pulls_of_all, strict=True)
+            for row in answers(bag, window, faces)
+        ]
+        often[0].send(*rows)
+        if pauses:
+            seldom[0].read()
+    seldom[0].read()
+    for one, other in zip(often, seldom, strict=True):
+        assert told(one) == told(other)
+
+
+def mailbag(lake: Lake, shard: int, name: str) -> Mailbag:
+    """The answers about one user."""
+    return Mailbag(lake, shard, LakeUser(f"{name} in shard {shard}", "default", None))
+
+
+def answers(
+    bag: Mailbag, window: tuple[date, date], faces: tuple[tuple[str, str], ...]
+) -> list[Json]:
+    """What one pull would keep: a listing, and details of what is COMPLETE in it."""
+    items = {
+        session_id: (list_item(session_id, **changes), said)
+        for session_id, (face, said) in zip(SESSIONS, faces, strict=True)
+        if (changes := FACES[face]) is not None and _is_within(session_id, window)
+    }
+    rows = [bag.listing(*(item for item, _ in items.values()), window=window)]
+    for item, said in items.values():
+        if item["state"] != "COMPLETE" or item["time_in_bed"] < 0:
+            continue
+        if said == "vanished":
+            rows.append(bag.vanished(item))
+        elif (changes := BODIES[said]) is not None:
+            rows.append(bag.detail(item, detail(item, **changes)))
+    return rows
+
+
+def told(bag: Mailbag) -> tuple[list[Json], list[Json]]:
+    """The user's sessions and quarantine, without whose they are."""
+    sessions = sorted(bag.sessions().values(), key=lambda row: row["session_id"])
+    return _anonymous(sessions), _anonymous(bag.quarantine())
+
+
+def _is_within(session_id: str, window: tuple[date, date]) -> bool:
+    return window[0] <= date.fromisoformat(session_id[:8]) <= window[1]
+
+
+def _anonymous(rows: list[Json]) -> list[Json]:
+    return [row | {"shard": None, "user_id": None} for row in rows]
