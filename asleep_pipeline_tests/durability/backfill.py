@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +16,7 @@ from asleep_pipeline.extract.averages import pull_averages
 from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.extract.sessions import Window, pull_sessions
 from asleep_pipeline.lake import Lake
+from asleep_pipeline.lake.maintenance import maintain
 from asleep_pipeline.lake.users import put_users
 from asleep_pipeline.log import configure_logging
 from asleep_pipeline.normalise import zone_table
@@ -42,6 +43,7 @@ class Errand:
         zone_rules: Parquet file of `zone_rules()`, which takes longer to make than all the rest.
         data_dir: Where the lake and the published file belong.
         chunk_answers: Answers of one commit.
+        days_later: How much later than it is the maintenance takes it to be.
     """
 
     base_url: str
@@ -50,6 +52,7 @@ class Errand:
     zone_rules: str
     data_dir: str
     chunk_answers: int
+    days_later: int = 0
 
     def command(self, module: str, *more: str) -> list[str]:
         """The command line of a process that runs a module of this folder."""
@@ -70,7 +73,7 @@ def run(errand: Errand) -> None:
     publish(lake, data_dir / "asleep.duckdb")
     for shard in range(SHARDS):
         _averages(errand, lake, shard)
-    _tidy(lake)
+    maintain(lake, now=datetime.now(UTC) + timedelta(days=errand.days_later))
     publish(lake, data_dir / "asleep.duckdb")
 
 
@@ -93,12 +96,6 @@ def _averages(errand: Errand, lake: Lake, shard: int) -> None:
         recompute_days=7,
     )
     normalise_averages(lake, shard=shard)
-
-
-def _tidy(lake: Lake) -> None:
-    """Merge the small files of all tables: new files that hold what was reported long ago."""
-    with lake.write("merge files") as con:
-        con.execute("CALL ducklake_merge_adjacent_files('lake')")
 
 
 def _clients(errand: Errand) -> Clients:

@@ -12,32 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import polars as pl
-import pytest
-from polars.testing import assert_frame_equal
-
-from asleep_pipeline.lake import TABLES, Lake
+from asleep_pipeline.lake import Lake
 from asleep_pipeline.simulator import RunningSimulator
-from asleep_pipeline.warehouse.publish import PUBLISHED
-from asleep_pipeline.warehouse.verify import differences
 from asleep_pipeline_tests.durability.backfill import CONNECTIONS, STARTED, Errand
 from asleep_pipeline_tests.durability.conftest import ErrandTo
+from asleep_pipeline_tests.durability.content import assert_same, content_of
 
 KILLS = 20
 LONGEST_RUN_S = 120
-
-# Two runs differ in when something was read and in which commit, so in nothing else.
-_WHEN = {"fetched_at", "listed_at", "quarantined_at", "created_at", "raw_rowid"}
-
-Content = dict[str, pl.DataFrame]
 
 
 def test_a_killed_backfill_resumes_and_no_reader_notices(
     sim: RunningSimulator,
     errand_to: ErrandTo,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """SIGKILL at 20 random moments: the same content, no committed detail asked again, no bad read."""
     undisturbed_s = seconds_of(errand_to(tmp_path / "undisturbed"))
@@ -59,8 +47,7 @@ def test_a_killed_backfill_resumes_and_no_reader_notices(
     assert seen["problems"] == []
     assert seen["lake_reads"] > KILLS
     assert seen["file_reads"] > KILLS
-    with capsys.disabled():
-        print(f"\n{KILLS} kills, {lakes} lakes, {undisturbed_s:.1f} s undisturbed, {seen}")  # noqa: T201 - figures to read
+    print(f"{KILLS} kills, {lakes} lakes, {undisturbed_s:.1f} s undisturbed, {seen}")  # noqa: T201 - figures to read
 
 
 def seconds_of(errand: Errand) -> float:
@@ -121,31 +108,3 @@ def details_in_raw(data_dir: Path) -> int:
     )
     assert details.is_unique().all()
     return details.height
-
-
-def content_of(data_dir: Path) -> Content:
-    """Every table of the lake and of the published file, but for the moments of reading."""
-    lake = Lake.open(data_dir / "lake")
-    path = data_dir / "asleep.duckdb"
-    assert differences(lake, path) == {}
-    content = {name: comparable(lake.frame(f"FROM lake.{name}")) for name in TABLES}
-    # A run lists again what a killed one listed; what was said first is kept, news or not.
-    content["raw"] = comparable(content["raw"].filter(pl.col("endpoint") != "list_sessions"))
-    with duckdb.connect(str(path), read_only=True) as con:
-        for table in PUBLISHED:
-            frame = con.sql(f"FROM {table.name}").pl()
-            content[f"published {table.name}"] = comparable(frame)
-    return content
-
-
-def comparable(frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows in an order of their own, without the columns that tell when."""
-    kept = frame.drop(_WHEN & set(frame.columns))
-    return kept.with_columns(order=kept.hash_rows(seed=0)).sort("order").drop("order")
-
-
-def assert_same(found: Content, expected: Content) -> None:
-    """Every table holds the same rows."""
-    assert found.keys() == expected.keys()
-    for name, frame in expected.items():
-        assert_frame_equal(found[name], frame)

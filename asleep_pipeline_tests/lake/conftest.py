@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import polars as pl
@@ -19,10 +20,25 @@ SHARDS = 2
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 
+@pytest.fixture(scope="session")
+def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a new lake, to be copied."""
+    lake = Lake.create(tmp_path_factory.mktemp("empty") / "lake", shards=SHARDS)
+    close(lake)
+    return lake.root
+
+
 @pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    """An empty lake; its engine is let go afterwards."""
-    yield Lake.create(tmp_path / "lake", shards=SHARDS)
+def lake(empty_lake: Path, tmp_path: Path) -> Iterator[Lake]:
+    """An empty lake of the test's own."""
+    copied = Lake.open(Path(copytree(empty_lake, tmp_path / "lake")))
+    yield copied
+    close(copied)
+
+
+def close(lake: Lake) -> None:
+    """Let go of the lake's files, which a process keeps open for as long as it lives."""
+    ducklake._attached(lake).close()
     ducklake._attached.cache_clear()
 
 
