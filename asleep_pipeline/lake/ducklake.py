@@ -129,9 +129,10 @@ class Lake:
             why: One line that the snapshot is remembered by.
 
         Raises:
-            LakeError: The lock was not free in time, or the commit was refused.
+            LakeError: The lock was not free in time, the disk failed or is full, or the commit was
+                refused.
         """
-        with self._writer_lock(), self._connection() as con:
+        with self._writer_lock(), self._disk_errors_explained(), self._connection() as con:
             started_ns = time.time_ns() - _CLOCK_SLACK_NS
             con.execute("BEGIN")
             yield con
@@ -142,10 +143,20 @@ class Lake:
     @contextmanager
     def maintain(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A writing connection without a transaction, for DuckLake's own maintenance calls."""
-        with self._writer_lock(), self._connection() as con:
+        with self._writer_lock(), self._disk_errors_explained(), self._connection() as con:
             started_ns = time.time_ns() - _CLOCK_SLACK_NS
             yield con
             _sync_tree(self.data_path, newer_than_ns=started_ns)
+
+    @contextmanager
+    def _disk_errors_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.IOException, OSError) as error:
+            raise LakeError(
+                f"The lake at {self.root} cannot be written: {_first_line(error)}",
+                fix="Check the free space and the folder's rights, then run it again.",
+            ) from error
 
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:

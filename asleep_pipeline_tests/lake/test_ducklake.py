@@ -15,7 +15,7 @@ from asleep_pipeline.lake.ducklake import delete_keys, insert
 from asleep_pipeline.lake.engine import connect
 from asleep_pipeline.lake.tables import QUARANTINE, RAW
 from asleep_pipeline.lake.users import put_users
-from asleep_pipeline_tests.lake.conftest import NOW, SHARDS, raw_answers, roster
+from asleep_pipeline_tests.lake.conftest import NOW, SHARDS, close, raw_answers, roster
 
 WRITER = """
 import sys
@@ -25,9 +25,29 @@ from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.users import put_users
 from asleep_pipeline_tests.lake.conftest import NOW, roster
 
-lake = Lake.open(Path(sys.argv[1]))
+lake = Lake.create(Path(sys.argv[1]), shards=2)
 for n in range(5):
     put_users(lake, roster(f"{sys.argv[2]}-{n}"), now=NOW)
+"""
+
+# A limit on the size of files stands for the end of the disk.
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from asleep_pipeline.errors import LakeError
+from asleep_pipeline.lake import Lake
+from asleep_pipeline.lake.users import put_users
+from asleep_pipeline_tests.lake.conftest import NOW, roster
+
+lake = Lake.open(Path(sys.argv[1]))
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, most))
+try:
+    put_users(lake, roster(*(f"user-{n**9}" for n in range(50_000))), now=NOW)
+except LakeError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+put_users(lake, roster("small"), now=NOW)
 """
 
 QUARANTINE_EMPTY = pl.DataFrame(schema=QUARANTINE.schema)
@@ -140,13 +160,23 @@ def test_a_row_without_a_required_value_is_refused(lake: Lake) -> None:
     assert lake.frame("FROM lake.raw").is_empty()
 
 
-def test_two_processes_write_at_once(lake: Lake) -> None:
+def test_two_processes_make_and_write_one_lake_at_once(tmp_path: Path) -> None:
     """They take turns; none is refused and nothing is lost."""
-    command = [sys.executable, "-c", WRITER, str(lake.root)]
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "lake")]
     writers = [subprocess.Popen([*command, name]) for name in ("a", "b")]
-    put_users(lake, roster("c"), now=NOW)
     assert [writer.wait(60) for writer in writers] == [0, 0]
-    assert user_ids(lake) == [f"{name}-{n}" for name in "ab" for n in range(5)] + ["c"]
+    lake = Lake.open(tmp_path / "lake")
+    assert user_ids(lake) == [f"{name}-{n}" for name in "ab" for n in range(5)]
+    close(lake)
+
+
+def test_a_full_disk_is_an_error_with_a_fix(lake: Lake) -> None:
+    """Nothing of the write stays, and the same process can write again once there is room."""
+    command = [sys.executable, "-c", FULL_DISK, str(lake.root)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "cannot be written" in told
+    assert "free space" in told
+    assert user_ids(lake) == ["small"]
 
 
 def test_a_read_sees_one_snapshot_while_others_commit(lake: Lake) -> None:
