@@ -34,7 +34,7 @@ def show_facts(facts: Mapping[str, Any], *, as_json: bool) -> None:
 
     table = Table.grid(padding=(0, 2))
     for name, value in facts.items():
-        table.add_row(name, _cell(value))
+        table.add_row(name, _cell(_in_words(value)))
     _console().print(table)
 
 
@@ -71,20 +71,20 @@ def print_json(value: Any) -> None:
     """Print any value as JSON; what JSON does not know becomes text."""
     import msgspec  # noqa: PLC0415 -- keeps --help quick
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)))
+    typer.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode())
 
 
 def _cell(value: Any) -> Any:
     from rich.text import Text  # noqa: PLC0415 -- keeps --help quick
 
     # Values are shown as they are: one in brackets is no markup.
-    return Text(_as_text(value))
+    return Text("" if value is None else str(value))
 
 
-def _as_text(value: Any) -> str:
+def _in_words(value: Any) -> Any:
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {number}" for name, number in value.items()) or "none"
-    return "" if value is None else str(value)
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else value
 
 
 def _console() -> Any:

@@ -16,6 +16,7 @@ from asleep_pipeline.cli._output import AsJson, note, print_json, show_facts, sh
 from asleep_pipeline.errors import UsageError
 
 ROWS_SHOWN = 50
+_FIX = "SHOW TABLES and DESCRIBE sessions say what there is."
 
 
 class Answer(StrEnum):
@@ -89,6 +90,8 @@ def ask(sql: str, *, limit: int = -1) -> tuple[list[str], list[tuple[Any, ...]]]
     from asleep_pipeline.settings import load_settings
     from asleep_pipeline.warehouse.export import read_warehouse
 
+    if not sql.strip(" \n\t;"):
+        raise UsageError("The query is empty.", fix=_FIX)
     with read_warehouse(load_settings().warehouse_path) as con:
         try:
             result = con.execute(sql)
@@ -96,8 +99,7 @@ def ask(sql: str, *, limit: int = -1) -> tuple[list[str], list[tuple[Any, ...]]]
         except duckdb.Error as error:
             # What follows the first line quotes the query and points into it.
             problem = f"The query cannot be answered: {str(error).partition(chr(10))[0]}"
-            fix = "SHOW TABLES and DESCRIBE sessions say what there is."
-            raise UsageError(problem, fix=fix) from error
+            raise UsageError(problem, fix=_FIX) from error
         return _distinct([column[0] for column in result.description or []]), rows
 
 

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -115,18 +117,24 @@ def _tell_loaded(settings: Settings, facts: dict[str, Any]) -> None:
 
 
 def _tell_next(settings: Settings) -> None:
-    folder = _shown(settings.data_dir)
-    program = PROGRAM if folder == "data" else f"{PROGRAM} --data-dir {shlex.quote(folder)}"
+    program = shutil.which(PROGRAM) and PROGRAM
+    program = program or _shown(Path(sys.executable).with_name(PROGRAM))
+    if settings.data_dir != Path.cwd() / "data":
+        program = f"{program} --data-dir {shlex.quote(_shown(settings.data_dir))}"
     file = _shown(settings.warehouse_path)
+    nights = "SELECT night_date, count(*) AS sessions FROM sessions GROUP BY ALL ORDER BY ALL"
     note(
         f"""
-What now:
-  {program} ui                              the runs, partitions and checks, in the browser
-  {program} status                          what is loaded
-  {program} query "SELECT * FROM sessions"  ask from the shell
-  duckdb -readonly {shlex.quote(file)}                 ask with DuckDB's own shell
-  python -c "import duckdb; duckdb.connect({file!r}, read_only=True).sql('FROM sessions').show()"
-"""
+The runs, partitions and checks in the browser:
+  {program} ui
+What is loaded:
+  {program} status
+Ask from the shell, or with DuckDB's own:
+  {program} query "{nights}"
+  duckdb -readonly {shlex.quote(file)}
+In Python:
+  import duckdb
+  duckdb.connect({file!r}, read_only=True).sql("FROM sessions").show()"""
     )
 
 

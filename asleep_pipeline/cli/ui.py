@@ -77,7 +77,9 @@ def _dagster(port: int, environment: dict[str, str]) -> Iterator[subprocess.Pope
     """Dagster in a process group of its own, all of which ends with the block."""
     workspace = Path("workspace.yaml")
     where = ["-w", str(workspace)] if workspace.exists() else ["-m", "asleep_pipeline.definitions"]
-    command = [sys.executable, "-m", "dagster", "dev", *where]
+    # It advises another package of Dagster's, which needs a project layout of its own.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    command = [sys.executable, *quiet, "-m", "dagster", "dev", *where]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     # Its output is no answer of ours.
     process = subprocess.Popen(  # noqa: S603 -- our own interpreter and arguments
@@ -90,14 +92,22 @@ def _dagster(port: int, environment: dict[str, str]) -> Iterator[subprocess.Pope
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ask, then insist: what Dagster has started can outlive it."""
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)
-            process.wait(_STOP_S)
+            _wait_for_group(process)
         except ProcessLookupError:
             return
-        except subprocess.TimeoutExpired:
-            continue
+
+
+def _wait_for_group(process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _STOP_S
+    while time.monotonic() < deadline:
+        process.poll()
+        # Raises ProcessLookupError once nobody is left.
+        os.killpg(process.pid, 0)
+        time.sleep(0.1)
 
 
 def _check_port(port: int) -> None:

@@ -28,8 +28,8 @@ class RunFailedError(AsleepPipelineError):
 _Run = tuple[str, Mapping[str, str], Mapping[str, Any]]
 """Job, tags and run config."""
 
-# The terminal has its own progress bar; everything else is in the run's log.
-_QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+# The terminal has its own progress bar, and what failed is raised; everything is in the run's log.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @dataclass(slots=True)

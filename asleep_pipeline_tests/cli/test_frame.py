@@ -218,7 +218,8 @@ def test_global_options_reach_child_processes(
 
 def commands(group: Any = None) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
-    for name, command in (group or typer.main.get_command(app)).commands.items():
+    whole: Any = typer.main.get_command(app)
+    for name, command in (group or whole).commands.items():
         found += commands(command) if hasattr(command, "commands") else [(name, command)]
     return found
 

@@ -1,0 +1,75 @@
+"""`query` and `export`: the published file, asked and taken along."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from asleep_pipeline.cli._run import ExitCode
+from asleep_pipeline_tests.cli.desk import Desk
+
+
+def test_query_answers_as_table_csv_and_json(loaded: Desk) -> None:
+    """One query, three ways to answer; the data is on stdout alone."""
+    sql = "SELECT 1 AS one, NULL AS nothing, DATE '2025-05-20' AS night"
+    assert "2025-05-20" in loaded("query", sql).out
+    assert loaded("query", sql, "--format", "csv").out == "one,nothing,night\n1,,2025-05-20\n"
+    expected = [{"one": 1, "nothing": None, "night": "2025-05-20"}]
+    assert loaded("query", sql, "--format", "json").data == expected
+    assert loaded("query", sql, "--json").data == expected
+
+
+def test_long_answer_is_cut_for_people_only(loaded: Desk) -> None:
+    """A table shows its first rows and says so; CSV is whole."""
+    sql = "SELECT unnest(range(60)) AS n"
+    said = loaded("query", sql)
+    assert " 49 " in said.out
+    assert " 50 " not in said.out
+    assert "first 50 rows" in said.err
+    assert len(loaded("query", sql, "--format", "csv").out.splitlines()) == 61
+
+
+def test_columns_of_the_same_name_are_all_shown(loaded: Desk) -> None:
+    """No column hides another."""
+    said = loaded("query", "SELECT 1 AS x, 2 AS x, 3 AS x", "--json")
+    assert said.data == [{"x": 1, "x_1": 2, "x_2": 3}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELEC 1", "SELECT nothing FROM sessions", "DELETE FROM sessions", "DROP TABLE users", ""],
+)
+def test_query_that_cannot_be_answered(loaded: Desk, sql: str) -> None:
+    """A wrong query, or one that would change something, is one sentence and code 2."""
+    said = loaded("query", sql)
+    assert (said.code, said.out) == (ExitCode.USAGE, "")
+    assert "DESCRIBE sessions" in said.err
+    assert len(said.err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("command", [("query", "SELECT 1"), ("export", "out")])
+def test_nothing_is_published_yet(desk: Desk, command: tuple[str, ...]) -> None:
+    """Without a published file the way to get one is told."""
+    said = desk(*command)
+    assert said.code == ExitCode.FAILED
+    assert "asleep-pipeline demo" in said.err
+
+
+def test_export_counts_what_it_wrote(loaded: Desk) -> None:
+    """The command answers with the folder and the rows of each table."""
+    said = loaded("export", "out", "--tables", "users,sessions", "--json").data
+    assert said["users"] == 3
+    files = loaded.folder / "out" / "sessions" / "*.parquet"
+    assert pl.read_parquet(files).height == said["sessions"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(("out", "--tables", "nights"), "'nights'"), ((".",), "no earlier export")],
+)
+def test_export_refuses(loaded: Desk, arguments: tuple[str, ...], named: str) -> None:
+    """A table that is not there, or a folder that holds something else, is refused."""
+    said = loaded("export", *arguments)
+    assert said.code == ExitCode.USAGE
+    assert named in said.err
+    assert loaded.roster.exists()
