@@ -17,3 +17,12 @@ FROM (
 
 COMMENT ON VIEW epochs IS
     'One row for every 30 s of a session that has stages. Filter by session_id, user_id or night_date.';
+
+COMMENT ON COLUMN epochs.user_id IS 'Asleep''s user id';
+COMMENT ON COLUMN epochs.session_id IS 'Asleep''s session id';
+COMMENT ON COLUMN epochs.night_date IS 'Date of waking up; NULL while OPEN [local]';
+COMMENT ON COLUMN epochs.epoch IS 'Number of the epoch, counted from 0 [one a 30 s]';
+COMMENT ON COLUMN epochs.epoch_at IS 'Start of the epoch [UTC instant]';
+COMMENT ON COLUMN epochs.sleep_stage IS '-1 unknown, 0 wake, 1 light (asleep on a 2-stage plan), 2 deep, 3 REM';
+COMMENT ON COLUMN epochs.breath_stage IS '0 stable, 1 (or 2) unstable breathing';
+COMMENT ON COLUMN epochs.snoring_stage IS '0 no snoring, 1 snoring';
