@@ -7,6 +7,7 @@ which answers were read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import duckdb
 import polars as pl
@@ -34,21 +35,23 @@ def unread_batches(
     params = {"shard": shard, "after": _read_up_to(con, stream, shard), "of": list(endpoints)}
     commits = con.execute(
         """
-        SELECT snapshot_id, count(*) FROM lake.raw
+        SELECT snapshot_id, count(*), min(fetched_at), max(fetched_at) FROM lake.raw
         WHERE shard = $shard AND rowid > $after AND list_contains($of, endpoint)
         GROUP BY snapshot_id ORDER BY snapshot_id
         """,
         params,
     ).fetchall()
-    for first, last in _spans(commits):
+    for span in _spans(commits):
         yield con.execute(
             """
             SELECT *, rowid, snapshot_id FROM lake.raw
             WHERE shard = $shard AND rowid > $after AND list_contains($of, endpoint)
               AND snapshot_id BETWEEN $first AND $last
+              -- Says nothing new, but files know it: the others are not opened.
+              AND fetched_at BETWEEN $since AND $until
             ORDER BY rowid
             """,
-            params | {"first": first, "last": last},
+            params | span,
         ).pl()
 
 
@@ -70,14 +73,28 @@ def _read_up_to(con: duckdb.DuckDBPyConnection, stream: str, shard: int) -> int:
     return -1 if row is None or row[0] is None else int(row[0])
 
 
-def _spans(commits: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """First and last commit of each batch; a commit is never parted, because a listing is one."""
-    first, rows = None, 0
-    for snapshot, count in commits:
-        first = snapshot if first is None else first
-        rows += count
-        if rows >= BATCH_ANSWERS:
-            yield first, snapshot
-            first, rows = None, 0
-    if first is not None:
-        yield first, commits[-1][0]
+def _spans(
+    commits: Sequence[tuple[int, int, datetime, datetime]],
+) -> Iterator[dict[str, int | datetime]]:
+    """First and last commit of each batch, and its first and last instant.
+
+    A commit is never parted, because a listing is one.
+    """
+    batch: list[tuple[int, int, datetime, datetime]] = []
+    for commit in commits:
+        batch.append(commit)
+        if sum(rows for _, rows, _, _ in batch) >= BATCH_ANSWERS:
+            yield _span(batch)
+            batch = []
+    if batch:
+        yield _span(batch)
+
+
+def _span(batch: Sequence[tuple[int, int, datetime, datetime]]) -> dict[str, int | datetime]:
+    snapshots, _, since, until = zip(*batch, strict=True)
+    return {
+        "first": snapshots[0],
+        "last": snapshots[-1],
+        "since": min(since),
+        "until": max(until),
+    }
