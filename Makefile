@@ -9,7 +9,7 @@ DUCKDB  := $(VENV)/duckdb-1.4/.installed $(VENV)/duckdb-2/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo ui test lint bench lock
+.PHONY: help demo ui test lint bench docs lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ lint: $(READY) ## Check style, format and types
 
 bench: $(READY) ## Measure throughput and memory
 	$(BIN)/python -m benchmarks
+
+docs: $(READY) ## Write the generated parts of the README again
+	$(BIN)/python -m asleep_pipeline.reference README.md
 
 lock: $(READY) ## Resolve the dependencies again and write the lock files
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
