@@ -9,7 +9,6 @@ from shutil import copytree
 import pytest
 
 from asleep_pipeline.lake import Lake
-from asleep_pipeline.log import configure_logging
 from asleep_pipeline_tests.small_world import SmallWorld, close, empty_lake, small_world
 
 
@@ -23,7 +22,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallWorl
     """Three people with 21 dates of nights, one shard, and an empty lake."""
     # The pipeline sets it for its children; monkeypatch takes it back.
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    configure_logging()
     with small_world(tmp_path / "data") as made:
         yield made
 

@@ -68,7 +68,7 @@ CHECKS: Final = (
     LakeCheck(
         "nothing_is_lost_after_raw",
         "sessions",
-        "Every session of each user's newest listing stands in the table or in quarantine.",
+        "What each user's newest listing says of these dates stands in the table or in quarantine.",
         is_error=True,
         blocks=True,
         sql="""
@@ -79,9 +79,11 @@ CHECKS: Final = (
                   AND body IS NOT NULL AND window_start <= $end AND window_end >= $start
                 QUALIFY listed_at = max(listed_at) OVER (PARTITION BY user_id)
             ), listed AS (
-                SELECT user_id, listed_at,
-                       unnest(body -> '$.result.sleep_session_list[*].session_id') ->> '$' AS session_id
-                FROM pages
+                SELECT user_id, listed_at, item ->> '$.session_id' AS session_id,
+                       try_cast(item ->> '$.session_start_time' AS TIMESTAMPTZ) AS started_at
+                FROM (SELECT *, unnest(body -> '$.result.sleep_session_list[*]') AS item FROM pages)
+                -- The newest listing of other dates may be an older one, and out of date.
+                WHERE (started_at AT TIME ZONE 'UTC')::DATE BETWEEN $start AND $end
             )
             SELECT session_id FROM listed
             ANTI JOIN (SELECT user_id, session_id FROM lake.sessions WHERE shard = $shard)

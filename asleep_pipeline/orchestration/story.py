@@ -56,6 +56,19 @@ def column_schema(table: Table) -> dg.TableSchema:
     )
 
 
+def added(
+    told: Mapping[str, dg.MetadataValue], more: Mapping[str, dg.MetadataValue]
+) -> dict[str, dg.MetadataValue]:
+    """What a run tells of several shards or months: numbers are summed, the rest is the last's."""
+    sums = {
+        name: dg.MetadataValue.int((value.value or 0) + (before.value or 0))
+        for name, value in more.items()
+        if isinstance(value, dg.IntMetadataValue)
+        and isinstance(before := told.get(name), dg.IntMetadataValue)
+    }
+    return {**told, **more, **sums}
+
+
 def pull_metadata(report: PullReport) -> dict[str, dg.MetadataValue]:
     """What was asked and got."""
     return crowd_metadata(report.crowd) | {

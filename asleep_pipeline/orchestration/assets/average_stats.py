@@ -67,13 +67,13 @@ def build_average_stats(shards: int) -> dg.AssetsDefinition:
                         refetch=config.refetch,
                         on_progress=tell,
                     )
-                    told |= story.crowd_metadata(crowd)
+                    told = story.added(told, story.crowd_metadata(crowd))
                 report = normalise_averages(lake, shard=shard)
             for month in wanted:
                 context.add_asset_metadata(
                     {PARTITION_ROWS: report.written[month]}, partition_key=month_key(month, shard)
                 )
-            told |= story.request_metadata(clients) | {
+            news: dict[str, dg.MetadataValue] = {
                 "dagster/row_count": dg.MetadataValue.int(report.written.total()),
                 "answers_quarantined": dg.MetadataValue.int(report.quarantined.total()),
                 "preview": story.preview(
@@ -84,6 +84,7 @@ def build_average_stats(shards: int) -> dg.AssetsDefinition:
                     end=max(wanted),
                 ),
             }
+            told = story.added(told, news | story.request_metadata(clients))
         judged = {shard: Window(min(wanted), max(wanted)) for shard, wanted in asked.items()}
         return dg.MaterializeResult(
             metadata=told, check_results=check_results("average_stats", lake, judged)

@@ -70,7 +70,7 @@ def build_raw_sessions(shards: int) -> dg.AssetsDefinition:
                 )
             tell_partitions(context, shard, report.answers_by_date)
             warn_of_gaps(context, report)
-            told |= story.pull_metadata(report) | story.request_metadata(clients)
+            told = story.added(told, story.pull_metadata(report) | story.request_metadata(clients))
             told["preview"] = story.preview(
                 lake, story.RAW_PREVIEW, shard=shard, start=window.start, end=window.end
             )

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from asleep_pipeline.extract.sessions import Window
 from asleep_pipeline.lake.tables import SESSIONS
 from asleep_pipeline.normalise.sessions import normalise_sessions
 from asleep_pipeline.orchestration import story
@@ -33,10 +34,10 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster wants it bare beside check_specs
         told: dict[str, dg.MetadataValue] = {}
-        asked = windows(context.partition_keys)
+        judged: dict[int, Window] = {}
         with explained():
             lake = platform.lake()
-        for shard, window in asked.items():
+        for shard, window in windows(context.partition_keys).items():
             with explained():
                 report = normalise_sessions(
                     lake,
@@ -45,7 +46,10 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
                     default_zone=platform.settings.timezone,
                 )
             tell_partitions(context, shard, report.written, report.removed)
-            told |= {
+            # What changed on dates outside the run is judged as well.
+            dates = [window.start, window.end, *report.dates]
+            judged[shard] = Window(min(dates), max(dates))
+            news: dict[str, dg.MetadataValue] = {
                 "dagster/row_count": dg.MetadataValue.int(report.written.total()),
                 "answers_read": dg.MetadataValue.int(report.answers),
                 "sessions_written": dg.MetadataValue.int(report.written.total()),
@@ -59,8 +63,9 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
                     end=window.end,
                 ),
             }
+            told = story.added(told, news)
         return dg.MaterializeResult(
-            metadata=told, check_results=check_results("sessions", lake, asked)
+            metadata=told, check_results=check_results("sessions", lake, judged)
         )
 
     return sessions
