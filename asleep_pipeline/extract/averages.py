@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from asleep_pipeline.asleep import AsleepClient
 from asleep_pipeline.extract.answers import Chunks, raw_row
 from asleep_pipeline.extract.clients import Clients
-from asleep_pipeline.extract.crowd import Crowd, ask_everyone, run
+from asleep_pipeline.extract.crowd import Crowd, ask_all
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser, pullable_users
 from asleep_pipeline.normalise.rows import ZoneFallbacks
@@ -80,19 +80,8 @@ def pull_averages(
             )
         )
 
-    async def all_of_them() -> None:
-        async with clients.open() as client_of:
-            await ask_everyone(
-                users,
-                client_of,
-                ask,
-                crowd,
-                at_once=clients.max_connections,
-                on_progress=lambda: on_progress(crowd),
-            )
-
     try:
-        run(all_of_them())
+        ask_all(clients, users, ask, crowd, on_progress)
     finally:
         chunks.flush()
     return crowd

@@ -12,7 +12,7 @@ import structlog
 
 from asleep_pipeline.asleep import AsleepClient, AsleepError, CircuitOpen, StopError, UserNotFound
 from asleep_pipeline.errors import LakeError
-from asleep_pipeline.extract.clients import ClientOf
+from asleep_pipeline.extract.clients import ClientOf, Clients
 from asleep_pipeline.lake.users import LakeUser
 
 log = structlog.get_logger(__name__)
@@ -77,6 +77,35 @@ async def _work(
             crowd.note(error.endpoint, error)
         crowd.done += 1
         on_progress()
+
+
+def ask_all(
+    clients: Clients,
+    users: Iterable[LakeUser],
+    ask: Ask,
+    crowd: Crowd,
+    on_progress: Callable[[Crowd], None],
+) -> None:
+    """Call `ask` for every user, as many side by side as there are connections.
+
+    Raises:
+        StopError: The key, the plan or the quota forbids any request.
+        CircuitOpen: The service fails for everyone.
+        LakeError: An answer could not be kept.
+    """
+
+    async def everyone() -> None:
+        async with clients.open() as client_of:
+            await ask_everyone(
+                users,
+                client_of,
+                ask,
+                crowd,
+                at_once=clients.max_connections,
+                on_progress=lambda: on_progress(crowd),
+            )
+
+    run(everyone())
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from asleep_pipeline.asleep import AsleepClient, Metadata, User
 from asleep_pipeline.extract.answers import Chunks, raw_row
 from asleep_pipeline.extract.clients import Clients
-from asleep_pipeline.extract.crowd import Crowd, ask_everyone, run
+from asleep_pipeline.extract.crowd import Crowd, ask_all
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser, mark_gone, pullable_users, update_users
 
@@ -52,19 +52,8 @@ def refresh_users(
         if answer.result.to_be_deleted:
             crowd.gone.append(user)
 
-    async def everyone() -> None:
-        async with clients.open() as client_of:
-            await ask_everyone(
-                users,
-                client_of,
-                ask,
-                crowd,
-                at_once=clients.max_connections,
-                on_progress=lambda: on_progress(crowd),
-            )
-
     try:
-        run(everyone())
+        ask_all(clients, users, ask, crowd, on_progress)
     finally:
         chunks.flush()
         _keep(lake, changes)
