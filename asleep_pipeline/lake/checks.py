@@ -171,7 +171,7 @@ CHECKS: Final = (
             WHERE EXISTS (
                 SELECT 1 FROM lake.raw AS r
                 WHERE r.endpoint = 'list_sessions' AND r.shard = $shard AND r.user_id = named.user_id
-                  AND try_strptime(left(session_id, 8), '%Y%m%d')::DATE
+                  AND try_strptime(left(named.session_id, 8), '%Y%m%d')::DATE
                       BETWEEN r.window_start AND r.window_end)
         """,
     ),

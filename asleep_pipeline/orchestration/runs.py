@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from textwrap import shorten
 from typing import Any
 
 import dagster as dg
@@ -28,6 +29,8 @@ class RunFailedError(AsleepPipelineError):
 _Run = tuple[str, Mapping[str, str], Mapping[str, Any]]
 """Job, tags and run config."""
 
+# Enough for the names of some checks that did not pass.
+_LONGEST_REASON = 400
 # The terminal has its own progress bar, and what failed is raised; everything is in the run's log.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
@@ -140,7 +143,7 @@ def _own_errors() -> Iterator[None]:
         raise RunFailedError(failure.description or "A run failed.") from None
     except dg.DagsterError as error:
         raise RunFailedError(
-            f"A run failed: {str(error).splitlines()[0]}",
+            f"A run failed: {shorten(str(error), _LONGEST_REASON)}",
             fix="`asleep-pipeline ui` shows the run with its log and its checks.",
         ) from error
 
