@@ -1,0 +1,93 @@
+"""Which details are asked for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from asleep_pipeline.asleep import SessionItem
+from asleep_pipeline.extract.plan import KnownDetail, list_hash, wants_detail
+
+NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
+
+
+def item(**changes: Any) -> SessionItem:
+    """A COMPLETE session that ended two weeks ago."""
+    end = NOW - timedelta(days=14)
+    said: dict[str, Any] = {
+        "session_id": "s",
+        "state": "COMPLETE",
+        "session_start_time": end - timedelta(hours=8),
+        "session_end_time": end,
+    }
+    return SessionItem(**(said | changes))
+
+
+def known(of: SessionItem, **changes: Any) -> KnownDetail:
+    """Its detail, read yesterday."""
+    said: dict[str, Any] = {
+        "list_hash": list_hash(of),
+        "body_sha256": "digest",
+        "session_state": "COMPLETE",
+        "status": 200,
+        "fetched_at": NOW - timedelta(days=1),
+    }
+    return KnownDetail(**(said | changes))
+
+
+def wants(
+    of: SessionItem, detail: KnownDetail | None, listed: str | None = None, *, refetch: bool = False
+) -> bool:
+    """Whether it is asked for, with a recompute window of a week."""
+    return wants_detail(of, detail, listed, now=NOW, recompute_days=7, refetch=refetch)
+
+
+@pytest.mark.parametrize("state", ["OPEN", "CLOSED"])
+def test_an_unfinished_session_is_never_asked_for(state: str) -> None:
+    """It has no statistics yet; its list row says all there is."""
+    assert not wants(item(state=state), None, refetch=True)
+
+
+def test_a_settled_session_is_asked_for_once() -> None:
+    """Unless somebody insists."""
+    assert wants(item(), None)
+    assert not wants(item(), known(item()))
+    assert wants(item(), known(item()), refetch=True)
+
+
+def test_a_changed_list_row_is_news() -> None:
+    """Since the detail was read, or since it was listed last."""
+    changed = item(created_timezone="Asia/Seoul")
+    assert wants(changed, known(item()))
+    assert wants(item(), known(item()), list_hash(item(state="CLOSED")))
+    assert not wants(item(), known(item()), list_hash(item()))
+
+
+def test_a_detail_that_was_not_complete_is_asked_for_again() -> None:
+    """It may be by now; a 404 too."""
+    assert wants(item(), known(item(), session_state="CLOSED"))
+    assert wants(item(), known(item(), session_state=None, status=404))
+
+
+@pytest.mark.parametrize(
+    ("age", "read", "expected"),
+    [
+        (timedelta(days=6, hours=23), NOW - timedelta(hours=13), True),
+        (timedelta(days=6, hours=23), NOW - timedelta(hours=11), False),
+        (timedelta(days=7), NOW - timedelta(hours=13), False),
+    ],
+)
+def test_a_young_session_is_read_again_once_a_day(
+    age: timedelta, read: datetime, *, expected: bool
+) -> None:
+    """Once a UTC day, until it is a week old."""
+    young = item(session_end_time=NOW - age)
+    assert wants(young, known(young, fetched_at=read)) is expected
+
+
+def test_equal_list_rows_have_equal_hashes() -> None:
+    """Whatever offset their moments are written with."""
+    assert list_hash(item()) == list_hash(item())
+    assert list_hash(item()) != list_hash(item(time_in_bed=1))

@@ -1,0 +1,119 @@
+"""How answers get into raw."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from asleep_pipeline.asleep import CircuitOpen
+from asleep_pipeline.extract import answers
+from asleep_pipeline.extract.averages import pull_averages
+from asleep_pipeline.extract.crowd import Crowd, run
+from asleep_pipeline.simulator import Faults
+from asleep_pipeline_tests.small_world import FIRST, TODAY, SmallWorld
+
+APRIL = date(2026, 4, 1)
+
+
+def ask_for_averages(world: SmallWorld, *, refetch: bool = False) -> Crowd:
+    """Pull the averages of April."""
+    return pull_averages(
+        world.lake,
+        world.clients(),
+        APRIL,
+        shard=0,
+        fallbacks=world.platform.fallbacks(world.lake),
+        now=world.sim.clock.now(),
+        recompute_days=7,
+        refetch=refetch,
+    )
+
+
+def test_every_answer_is_kept_as_it_came(world: SmallWorld) -> None:
+    """One row an answer, with the question, the time and the hash of the body."""
+    report = world.pull(FIRST, TODAY)
+    raw = world.lake.frame("SELECT * FROM raw")
+    assert raw.height == report.pages + report.details == report.answers_by_date.total()
+    for row in raw.to_dicts():
+        assert answers.sha256(row["body"]) == row["body_sha256"]
+        assert (row["status"], row["source"], row["timezone"]) == (200, "pull", "UTC")
+
+
+def test_an_answer_that_raw_holds_is_not_stored_twice(world: SmallWorld) -> None:
+    """That it was asked again is noted; its body is not repeated."""
+    world.load(FIRST, TODAY)
+    before = world.lake.frame("SELECT * FROM raw").height
+    world.pull(FIRST, TODAY, refetch=True)
+    raw = world.lake.frame("SELECT * FROM raw ORDER BY rowid")
+    assert raw.height == 2 * before
+    assert raw[before:]["body"].null_count() == before
+
+
+def test_a_long_pull_is_committed_in_chunks(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a crash loses one chunk at most."""
+    monkeypatch.setattr(answers, "CHUNK_ANSWERS", 10)
+    before = world.lake.snapshot_id()
+    report = world.pull(FIRST, TODAY)
+    commits = world.lake.snapshot_id() - before
+    assert 2 <= commits <= report.answers_by_date.total() / 10 + 1
+    world.normalise()
+    world.assert_true(FIRST, TODAY)
+
+
+def test_a_service_that_fails_for_everyone_stops_the_pull(
+    world: SmallWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is blamed for it, and nobody is marked as gone."""
+    monkeypatch.setattr("asleep_pipeline.asleep._breaker.OUTAGE_TO_OPEN_S", 0.0)
+    world.sim.faults.server_error_share = 1.0
+    with pytest.raises(CircuitOpen):
+        world.pull(FIRST, TODAY)
+    assert world.lake.frame("SELECT * FROM users WHERE deleted_at IS NOT NULL").is_empty()
+
+
+def test_final_averages_are_asked_for_once(world: SmallWorld) -> None:
+    """A month is final once its last night cannot be recomputed any more."""
+    people = len(world.sim.world.people)
+    assert ask_for_averages(world).users == people
+    assert ask_for_averages(world).users == people
+    world.sim.clock.advance(timedelta(days=8))
+    assert ask_for_averages(world).users == people
+    assert ask_for_averages(world).users == 0
+    assert ask_for_averages(world, refetch=True).users == people
+
+
+def test_averages_are_asked_for_in_the_user_s_own_zone(world: SmallWorld) -> None:
+    """They cannot be moved to another zone afterwards."""
+    ask_for_averages(world)
+    raw = world.lake.frame("SELECT user_id, timezone FROM raw ORDER BY user_id").rows()
+    assert raw == sorted((p.user_id, p.timezone) for p in world.sim.world.people)
+
+
+def test_faults_are_counted_by_endpoint(world: SmallWorld) -> None:
+    """Requests, retries and refusals of one run."""
+    world.sim.faults.become(Faults(seed=1, server_error_share=0.3))
+    clients = world.clients()
+    pull_averages(
+        world.lake,
+        clients,
+        APRIL,
+        shard=0,
+        fallbacks=world.platform.fallbacks(world.lake),
+        now=world.sim.clock.now(),
+        recompute_days=7,
+    )
+    assert clients.requests == world.sim.requests
+    assert clients.requests["average_stats"] == 3 + clients.retries["average_stats"]
+
+
+def test_an_error_of_ours_is_never_swallowed() -> None:
+    """Only what stops everyone is raised as itself."""
+
+    async def fails() -> None:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        run(fails())
