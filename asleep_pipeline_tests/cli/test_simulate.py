@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import signal
 import socket
@@ -17,7 +18,9 @@ import stamina
 
 from asleep_pipeline.cli import app
 from asleep_pipeline.cli._run import ExitCode, run
+from asleep_pipeline.cli.serve import simulate
 from asleep_pipeline.roster import read_roster
+from asleep_pipeline.simulator import SimulatorOptions
 
 PROGRAM = [sys.executable, "-c", "from asleep_pipeline.cli import main; main()"]
 
@@ -86,3 +89,21 @@ def test_bad_option_is_refused(
     """A value that cannot be used is named, and nothing is served."""
     assert run(app, ["simulate", *arguments]) == ExitCode.USAGE
     assert named in capsys.readouterr().err
+
+
+def test_faults_are_on_from_the_first_request() -> None:
+    """Latency, a rate limit and failures can be asked for on the command line."""
+    options = ["--latency-ms", "5", "--rate-limit", "100", "--fail-share", "0.25"]
+    with simulating("--people", "1", "--port", str(free_port()), *options) as process:
+        assert process.stdout
+        said = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+        faults = httpx.get(f"{said['base_url']}/_simulator/faults").json()
+    assert faults["latency_s"] == pytest.approx(0.005)
+    assert (faults["requests_per_second"], faults["server_error_share"]) == (100, 0.25)
+
+
+def test_default_world_is_that_of_the_demo() -> None:
+    """`simulate` without options serves the people that `demo` and `ui` load."""
+    given = {name: p.default for name, p in inspect.signature(simulate).parameters.items()}
+    shared = ("people", "seed", "now", "first_date", "recordings")
+    assert SimulatorOptions(**{name: given[name] for name in shared}) == SimulatorOptions()
