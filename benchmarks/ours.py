@@ -18,8 +18,8 @@ from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.users import put_users
 from asleep_pipeline.log import configure_logging
 from asleep_pipeline.normalise.sessions import normalise_sessions
-from asleep_pipeline.normalise.zone_table import keep_zone_rules
 from asleep_pipeline.warehouse import publish
+from asleep_pipeline.zones.table import keep_zone_rules
 
 if __name__ == "__main__":
     url, api_key, roster, first, last, out = sys.argv[1:]

@@ -12,7 +12,7 @@ from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.extract.crowd import Crowd, ask_all
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser, pullable_users
-from asleep_pipeline.normalise.rows import ZoneFallbacks
+from asleep_pipeline.zones.fallbacks import ZoneFallbacks
 
 
 def month_end(month: date) -> date:

@@ -28,8 +28,8 @@ from asleep_pipeline.extract.known import Known, read_known
 from asleep_pipeline.extract.plan import KnownDetail, list_hash, wants_detail
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser, mark_gone, pullable_users
-from asleep_pipeline.normalise.local_time import utc_date
 from asleep_pipeline.normalise.rules import is_sound
+from asleep_pipeline.zones.local_time import utc_date
 
 USERS_AT_A_TIME = 500
 

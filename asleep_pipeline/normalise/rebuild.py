@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.normalise.averages import read_new_averages
 from asleep_pipeline.normalise.sessions import read_new_answers
-from asleep_pipeline.normalise.zone_table import write_zone_rules
+from asleep_pipeline.zones.table import write_zone_rules
 
 _MADE_FROM_RAW = ("sessions", "average_stats", "quarantine", "progress")
 

@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import duckdb
 import msgspec
 import polars as pl
 
 from asleep_pipeline.asleep import Session
 from asleep_pipeline.lake.tables import SESSIONS, STAT_COLUMNS
 from asleep_pipeline.normalise.fold import Entry
-from asleep_pipeline.normalise.local_time import add_local_time, utc_date
-from asleep_pipeline.normalise.zones import is_zone
+from asleep_pipeline.zones.fallbacks import ZoneFallbacks
+from asleep_pipeline.zones.local_time import add_local_time, utc_date
 
 _STAGES: Final = ("sleep_stages", "breath_stages", "snoring_stages")
-
-
-@dataclass(frozen=True, slots=True)
-class ZoneFallbacks:
-    """Which zone a session is in when its own is missing or unknown.
-
-    Attributes:
-        users: Home zone by user.
-        organisations: Zone by organisation.
-        default: The zone of everyone else.
-    """
-
-    users: Mapping[str, str]
-    organisations: Mapping[str, str]
-    default: str
-
-    def zone_of(self, created: str | None, user_id: str, org_id: str) -> tuple[str, str]:
-        """The zone, and where it comes from: session, roster, organisation or default."""
-        candidates = (
-            (created, "session"),
-            (self.users.get(user_id), "roster"),
-            (self.organisations.get(org_id), "organisation"),
-        )
-        for zone, source in candidates:
-            if zone is not None and is_zone(zone):
-                return zone, source
-        return self.default, "default"
-
-
-def read_fallbacks(
-    con: duckdb.DuckDBPyConnection, organisations: Mapping[str, str], default: str
-) -> ZoneFallbacks:
-    """The fallbacks, with the home zones that the roster names."""
-    homes = con.execute("SELECT user_id, timezone FROM lake.users WHERE timezone IS NOT NULL")
-    return ZoneFallbacks(dict(homes.fetchall()), organisations, default)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,13 +32,9 @@ from asleep_pipeline.normalise.fold import (
     Listed,
     Listing,
 )
-from asleep_pipeline.normalise.rows import (
-    SessionParts,
-    ZoneFallbacks,
-    read_fallbacks,
-    session_rows,
-)
+from asleep_pipeline.normalise.rows import SessionParts, session_rows
 from asleep_pipeline.normalise.rules import Broken, broken_by_item, broken_by_session
+from asleep_pipeline.zones.fallbacks import ZoneFallbacks, read_fallbacks
 
 STREAM = "sessions"
 _ENDPOINTS = ("list_sessions", "get_session")

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.lake import Lake
-from asleep_pipeline.normalise.rows import ZoneFallbacks, read_fallbacks
-from asleep_pipeline.normalise.zone_table import keep_zone_rules
 from asleep_pipeline.settings import Settings, key_for
+from asleep_pipeline.zones.fallbacks import ZoneFallbacks, read_fallbacks
+from asleep_pipeline.zones.table import keep_zone_rules
 
 OnProgress = Callable[[str, int, int], None]
 

@@ -19,11 +19,11 @@ from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.maintenance import maintain
 from asleep_pipeline.lake.users import put_users
 from asleep_pipeline.log import configure_logging
-from asleep_pipeline.normalise import zone_table
 from asleep_pipeline.normalise.averages import normalise_averages
-from asleep_pipeline.normalise.rows import read_fallbacks
 from asleep_pipeline.normalise.sessions import normalise_sessions
 from asleep_pipeline.warehouse.publish import publish
+from asleep_pipeline.zones import table as zone_table
+from asleep_pipeline.zones.fallbacks import read_fallbacks
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 WINDOW = Window(date(2025, 1, 25), date(2025, 2, 23))

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from asleep_pipeline.normalise.zones import zone_rules
 from asleep_pipeline.simulator import RunningSimulator, SimulatorOptions, running
+from asleep_pipeline.zones.rules import zone_rules
 from asleep_pipeline_tests.durability.backfill import NOW, Errand
 
 ErrandTo = Callable[[Path], Errand]

@@ -16,7 +16,8 @@ from asleep_pipeline.extract.plan import list_hash
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.tables import SESSIONS, STAT_COLUMNS
 from asleep_pipeline.normalise.fold import Detailed, Entry, Listed
-from asleep_pipeline.normalise.rows import SessionParts, ZoneFallbacks, session_rows
+from asleep_pipeline.normalise.rows import SessionParts, session_rows
+from asleep_pipeline.zones.fallbacks import ZoneFallbacks
 from asleep_pipeline_tests.vendor_answers import Json, Mailbag, detail, envelope, list_item
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ import duckdb
 
 from asleep_pipeline.lake.ducklake import Lake, insert
 from asleep_pipeline.lake.tables import TZ_RULES
-from asleep_pipeline.normalise.zones import tzdata_version, zone_rules
+from asleep_pipeline.zones.rules import tzdata_version, zone_rules
 
 
 def keep_zone_rules(lake: Lake) -> None:

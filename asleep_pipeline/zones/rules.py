@@ -3,7 +3,7 @@
 pendulum is the one authority on zone rules, and it reads the `tzdata` package, whose version the
 lock pins. Every engine (DuckDB, polars, the operating system) brings rules of its own, and they
 disagree by an hour for some zones, so none of them converts a column: columns meet the table that
-`zone_rules` makes, see `asleep_pipeline.normalise.local_time`.
+`zone_rules` makes, see `asleep_pipeline.zones.local_time`.
 """
 
 from __future__ import annotations

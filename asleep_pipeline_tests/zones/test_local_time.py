@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asleep_pipeline.errors import UsageError
-from asleep_pipeline.normalise.local_time import (
+from asleep_pipeline.zones.local_time import (
     add_local_time,
     months_between,
     parse_date,
     utc_date,
 )
-from asleep_pipeline.normalise.zones import known_zones, zone_rules
+from asleep_pipeline.zones.rules import known_zones, zone_rules
 
 SECOND = timedelta(seconds=1)
 ZONES = sorted(known_zones())

@@ -1,6 +1,6 @@
 """Wall clocks of columns and calendar dates of scalars.
 
-Columns are converted with the rules of `asleep_pipeline.normalise.zones`, never with an engine's
+Columns are converted with the rules of `asleep_pipeline.zones.rules`, never with an engine's
 own zones. Only UTC and naive datetimes come in and go out: a value that carries a zone name can
 change its instant on its way from one engine to another.
 """
