@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -72,7 +72,7 @@ async def asleep(vendor: Vendor) -> AsyncIterator[AsleepClient]:
 @pytest.fixture
 def session() -> Plain:
     """The result of get-session in the contract's own words, small but whole."""
-    return json.loads(json.dumps(SESSION))
+    return cast(Plain, json.loads(json.dumps(SESSION)))
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_no_clock_stops_the_budget(
         pace = (
             refuse(pace, now_ms, ceiling, pause_s) if is_refusal else take(pace, now_ms, ceiling)[0]
         )
-    waited_ms = 0
+    waited_ms = wait_ms = 0
     for _ in range(3):
         pace, wait_ms = take(pace, now_ms + waited_ms, ceiling)
         waited_ms += wait_ms

@@ -235,8 +235,9 @@ def test_rows_of_the_averages_in_either_dialect(prefix: str) -> None:
     decoded = decode_average_stats(
         averages(slept_sessions=[row | {"sleep_ratio": 0.9}], never_slept_sessions=[row])
     )
-    for read in (*decoded.slept_sessions, *decoded.never_slept_sessions):
-        assert (read.id, read.start_time, read.extra) == ("s", MOMENT, {})
+    (slept,), (never_slept,) = decoded.slept_sessions, decoded.never_slept_sessions
+    assert (slept.id, slept.start_time, slept.extra) == ("s", MOMENT, {})
+    assert (never_slept.id, never_slept.start_time, never_slept.extra) == ("s", MOMENT, {})
     assert decoded.slept_sessions[0].sleep_ratio == 0.9
 
 

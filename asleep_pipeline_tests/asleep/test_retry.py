@@ -163,7 +163,9 @@ async def test_waits_grow_up_to_a_cap() -> None:
     with stamina.set_testing(False):
         attempts = aiter(stamina.retry_context(again, **SCHEDULE))
         attempt = await anext(attempts)
-        waits = [attempt._next_wait_fn(number) for number in range(1, 9)]
+        next_wait = attempt._next_wait_fn
+        assert next_wait is not None
+        waits = [next_wait(number) for number in range(1, 9)]
     assert waits == [0.5, 1, 2, 4, 8, 16, 20, 20]
     assert (SCHEDULE["attempts"], SCHEDULE["timeout"]) == (7, 300)
     assert SCHEDULE["wait_jitter"] > 0

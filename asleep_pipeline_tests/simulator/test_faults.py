@@ -17,7 +17,7 @@ APRIL = (date(2026, 4, 1), date(2026, 4, 30))
 def first_session(api: Any, person: Person) -> str:
     """Return the id of the first April session that has statistics."""
     truths = api.sim.world.sessions(person.user_id, *APRIL)
-    return next(truth["session"]["id"] for truth in truths if truth["stat"])
+    return str(next(truth["session"]["id"] for truth in truths if truth["stat"]))
 
 
 def user(api: Any, person: Person) -> httpx.Response:

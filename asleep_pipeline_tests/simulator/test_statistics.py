@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pysleep.calculator import SleepStageCalculator
+from pysleep.calculator import SleepStageCalculator  # type: ignore[import-untyped]
 
 from asleep_pipeline.simulator.statistics import (
     Span,

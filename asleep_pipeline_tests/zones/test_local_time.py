@@ -31,7 +31,7 @@ ZONED_INSTANTS = st.tuples(
 
 
 def _frame(rows: Iterable[tuple[str | None, datetime | None]]) -> pl.DataFrame:
-    schema = {"zone": pl.String, "at": pl.Datetime("us", "UTC")}
+    schema = pl.Schema({"zone": pl.String(), "at": pl.Datetime("us", "UTC")})
     return pl.DataFrame(list(rows), schema=schema, orient="row")
 
 
@@ -82,7 +82,7 @@ def test_a_million_rows_agree_with_pendulum() -> None:
     steps = pl.int_range(rows, eager=True)
     frame = pl.DataFrame({"zone": pl.Series(ZONES).gather(steps * 7919 % len(ZONES))}).with_columns(
         at=pl.lit(_utc("1990-01-01")).dt.cast_time_unit("us")
-        + pl.duration(seconds=steps * 104_729 * 7919 % 2_240_000_000)
+        + pl.duration(seconds=pl.lit(steps * 104_729 * 7919 % 2_240_000_000))
     )
     converted = _converted(frame)
     assert converted.select("zone", "at").equals(frame)
@@ -177,6 +177,8 @@ def test_days_on_which_the_clock_changes_have_other_than_24_hours(
     """From one local midnight to the next, the two offsets tell what the wall clock hides."""
     start, end = _utc(midnight), _utc(next_midnight)
     (first, before), (second, after) = _answers(_frame([(zone, start), (zone, end)]))
+    assert first is not None
+    assert second is not None
     assert (first.time(), second - first) == (datetime.min.time(), timedelta(days=1))
     assert (before, after) == offsets
     assert end - start == timedelta(hours=hours)

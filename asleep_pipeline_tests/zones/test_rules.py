@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from importlib import resources
 from itertools import groupby, pairwise
 from pathlib import Path
-from zoneinfo._zoneinfo import ZoneInfo as ReadableZone  # the one in C hides its transitions
+
+# The zone class in C hides its transitions.
+from zoneinfo._zoneinfo import ZoneInfo as ReadableZone  # type: ignore[import-not-found]
 
 import polars as pl
 import pytest
