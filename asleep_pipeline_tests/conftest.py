@@ -29,6 +29,16 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallWorl
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[Lake]:
     """An empty lake of two shards, with zone rules."""
-    copied = Lake.open(Path(copytree(empty_lake(2), tmp_path / "lake")))
+    yield from _copied_lake(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """As `lake`, for the tests of a module that keep to users of their own."""
+    yield from _copied_lake(tmp_path_factory.mktemp("shared"))
+
+
+def _copied_lake(folder: Path) -> Iterator[Lake]:
+    copied = Lake.open(Path(copytree(empty_lake(2), folder / "lake")))
     yield copied
     close(copied)

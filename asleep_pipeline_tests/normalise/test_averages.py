@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from asleep_pipeline.lake import Lake
+from asleep_pipeline.lake.users import LakeUser
 from asleep_pipeline.normalise.averages import normalise_averages
 from asleep_pipeline_tests.vendor_answers import Json, Mailbag
 
@@ -32,23 +33,24 @@ def said(**changes: Any) -> Json:
     } | changes
 
 
-def rows(lake: Lake) -> list[Json]:
-    """All averages, after reading what is new."""
-    normalise_averages(lake, shard=0)
-    return lake.frame("SELECT * FROM average_stats ORDER BY user_id, month, timezone").to_dicts()
+def rows(bag: Mailbag) -> list[Json]:
+    """The user's averages, after reading what is new."""
+    normalise_averages(bag.lake, shard=0)
+    query = "SELECT * FROM average_stats WHERE user_id = $1 ORDER BY month, timezone"
+    return bag.lake.frame(query, [bag.user.user_id]).to_dicts()
 
 
 @pytest.fixture
-def bag(lake: Lake) -> Mailbag:
-    """Answers about one user."""
-    return Mailbag(lake)
+def bag(shared_lake: Lake, request: pytest.FixtureRequest) -> Mailbag:
+    """Answers about a user of the test's own."""
+    return Mailbag(shared_lake, user=LakeUser(request.node.name, "default", None))
 
 
 def test_averages_become_one_typed_row(bag: Mailbag) -> None:
     """Clock times, fractional means, and the sessions behind them, in order."""
     bag.commit(bag.averages(said(), timezone="Asia/Seoul"))
-    (row,) = rows(bag.lake)
-    assert (row["month"], row["timezone"], row["user_id"]) == (JANUARY, "Asia/Seoul", "a-user")
+    (row,) = rows(bag)
+    assert (row["month"], row["timezone"]) == (JANUARY, "Asia/Seoul")
     assert (row["start_time"], row["sleep_time"]) == (time(23, 58, 30), time(0, 10))
     assert (row["time_in_sleep"], row["waso_count"], row["sleep_index"]) == (25_000.5, 3.5, None)
     assert (row["slept_sessions"], row["slept_session_ids"]) == (2, ["a", "b"])
@@ -59,16 +61,16 @@ def test_averages_become_one_typed_row(bag: Mailbag) -> None:
 def test_a_month_without_sleep_has_a_row_without_means(bag: Mailbag) -> None:
     """NULL is not measured, and never 0."""
     bag.commit(bag.averages(said(average_stats=None, slept_sessions=[])))
-    (row,) = rows(bag.lake)
+    (row,) = rows(bag)
     assert (row["slept_sessions"], row["time_in_sleep"], row["start_time"]) == (0, None, None)
 
 
 def test_the_newest_answer_replaces_the_older_one(bag: Mailbag) -> None:
     """In the same batch or in a later one."""
     bag.commit(bag.averages(said()), bag.averages(said(average_stats={"time_in_sleep": 1})))
-    assert [row["time_in_sleep"] for row in rows(bag.lake)] == [1]
+    assert [row["time_in_sleep"] for row in rows(bag)] == [1]
     bag.commit(bag.averages(said(average_stats={"time_in_sleep": 2})))
-    assert [row["time_in_sleep"] for row in rows(bag.lake)] == [2]
+    assert [row["time_in_sleep"] for row in rows(bag)] == [2]
 
 
 def test_months_and_zones_have_rows_of_their_own(bag: Mailbag) -> None:
@@ -78,7 +80,7 @@ def test_months_and_zones_have_rows_of_their_own(bag: Mailbag) -> None:
         bag.averages(said(), timezone="Asia/Seoul"),
         bag.averages(said(), month=FEBRUARY),
     )
-    assert [(row["month"], row["timezone"]) for row in rows(bag.lake)] == [
+    assert [(row["month"], row["timezone"]) for row in rows(bag)] == [
         (JANUARY, "Asia/Seoul"),
         (JANUARY, "UTC"),
         (FEBRUARY, "UTC"),
@@ -92,12 +94,12 @@ def test_an_unreadable_answer_takes_the_row_to_quarantine_until_a_good_one_comes
     """The newest answer counts, whether both are read together or one after the other."""
     bag.commit(bag.averages(said()))
     if not at_once:
-        rows(bag.lake)
+        rows(bag)
     bag.commit(bag.averages(said(period="January")))
-    assert rows(bag.lake) == []
+    assert rows(bag) == []
     assert [aside["rule"] for aside in bag.quarantine()] == ["the averages can be read"]
     bag.commit(bag.averages(said()))
-    assert len(rows(bag.lake)) == 1
+    assert len(rows(bag)) == 1
     assert bag.quarantine() == []
 
 
@@ -105,7 +107,7 @@ def test_unknown_keys_and_other_dialects_are_kept(bag: Mailbag) -> None:
     """A percent is a fraction, and a key that nobody documented stays."""
     odd = {"sleep_efficiency": 91.2, "mood": "fine"}
     bag.commit(bag.averages(said(average_stats=odd, version=2)))
-    (row,) = rows(bag.lake)
+    (row,) = rows(bag)
     assert row["sleep_efficiency"] == pytest.approx(0.912)
     assert len(row["readings"]) == 1
     assert msgspec.json.decode(row["extra"]) == {

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from itertools import count
-from pathlib import Path
 from random import Random
-from shutil import copytree
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.users import LakeUser
-from asleep_pipeline_tests.small_world import close, empty_lake
 from asleep_pipeline_tests.vendor_answers import Json, Mailbag, detail, list_item
 
 SESSIONS = ("20260105230000_aaaaa", "20260115230000_bbbbb", "20260125230000_ccccc")
@@ -48,14 +43,6 @@ BODIES: dict[str, Json | None] = {
 WHOSE_AND_WHEN = {"shard", "user_id", "listed_at", "fetched_at", "quarantined_at"}
 USERS, PULLS, HALF = 10, 5, 0.5
 _numbers = count()
-
-
-@pytest.fixture(scope="module")
-def shared_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """One lake for all histories; each has a user of its own."""
-    lake = Lake.open(Path(copytree(empty_lake(2), tmp_path_factory.mktemp("histories") / "lake")))
-    yield lake
-    close(lake)
 
 
 @settings(

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 
 from asleep_pipeline.lake import Lake
+from asleep_pipeline.lake.users import LakeUser
 from asleep_pipeline_tests.vendor_answers import Json, Mailbag, detail, envelope, list_item
 
 BAD, GOOD = "20260110230000_aaaaa", "20260111230000_bbbbb"
 
 
 @pytest.fixture
-def bag(lake: Lake) -> Mailbag:
-    """Answers about one user."""
-    return Mailbag(lake)
+def bag(shared_lake: Lake, request: pytest.FixtureRequest) -> Mailbag:
+    """Answers about a user of the test's own."""
+    return Mailbag(shared_lake, user=LakeUser(request.node.name, "default", None))
 
 
 DETAILS: dict[str, tuple[Json, Json, Json]] = {

@@ -29,10 +29,10 @@ FAULTS = {
 }
 
 
-@pytest.fixture
-def sound(lake: Lake) -> Lake:
-    """Two nights of one user, and the averages over them."""
-    bag = Mailbag(lake)
+@pytest.fixture(scope="module")
+def sound(shared_lake: Lake) -> Lake:
+    """Two nights of one user, and the averages over them; only to be looked at."""
+    bag = Mailbag(shared_lake)
     items = [list_item(name) for name in (NIGHT, OTHER)]
     said = [detail(item, stat={"time_in_bed": 25_200}) for item in items]
     bag.send(bag.listing(*items), *(bag.detail(i, d) for i, d in zip(items, said, strict=True)))
@@ -45,13 +45,16 @@ def sound(lake: Lake) -> Lake:
             }
         )
     )
-    normalise_averages(lake, shard=0)
-    return lake
+    normalise_averages(shared_lake, shard=0)
+    return shared_lake
 
 
-def found(lake: Lake, start: date = MONTH[0], end: date = MONTH[1]) -> dict[str, list[Any]]:
-    """The offenders of every check that has some."""
+def found(
+    lake: Lake, start: date = MONTH[0], end: date = MONTH[1], *, fault: str = "SELECT 1"
+) -> dict[str, list[Any]]:
+    """The offenders of every check that has some; a fault is undone afterwards."""
     with lake.read() as con:
+        con.execute(fault)
         each = {c.name: offenders(con, c, shard=0, start=start, end=end) for c in CHECKS}
     return {name: [row[0] for row in rows] for name, rows in each.items() if rows}
 
@@ -64,10 +67,8 @@ def test_sound_data_has_no_offender(sound: Lake) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found_by_its_check(sound: Lake, name: str) -> None:
     """And by the check that is about it, in the partitions that it is in."""
-    with sound.write("a planted fault") as con:
-        con.execute(FAULTS[name])
     offender = USER if name == "averages_reconcile" else NIGHT
-    assert found(sound)[name] == [offender]
+    assert found(sound, fault=FAULTS[name])[name] == [offender]
 
 
 def test_quarantine_is_told(lake: Lake) -> None:

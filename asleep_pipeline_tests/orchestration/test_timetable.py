@@ -60,8 +60,9 @@ def test_schedules_are_on_when_there_is_a_key(world: SmallWorld) -> None:
 
 def repoll(world: SmallWorld) -> dg.SensorExecutionData:
     """One evaluation of the sensor."""
-    context = dg.build_sensor_context(resources={"platform": world.platform})
-    return definitions(world).resolve_sensor_def("repoll_unfinished").evaluate_tick(context)
+    sensor = definitions(world).resolve_sensor_def("repoll_unfinished")
+    with dg.build_sensor_context(resources={"platform": world.platform}) as context:
+        return sensor.evaluate_tick(context)
 
 
 def test_the_sensor_asks_again_for_users_with_unfinished_sessions(world: SmallWorld) -> None:
@@ -79,9 +80,10 @@ def test_the_sensor_asks_again_for_users_with_unfinished_sessions(world: SmallWo
     world.sim.clock.set(NOON + timedelta(days=2))
     job = definitions(world).resolve_job_def("pull")
     world.sim.requests.reset()
-    done = job.execute_in_process(
-        run_config=request.run_config, tags=request.tags, instance=dg.DagsterInstance.ephemeral()
-    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = job.execute_in_process(
+            run_config=request.run_config, tags=request.tags, instance=instance
+        )
     assert done.success
     assert world.sim.requests["list_sessions"] == len({row["user_id"] for row in unfinished})
     result = repoll(world)

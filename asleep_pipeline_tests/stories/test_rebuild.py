@@ -64,11 +64,15 @@ def test_a_rebuild_that_fails_leaves_everything_as_it_was(
     """It is one transaction: readers see the old tables or the new ones."""
     world.load(FIRST, TODAY)
     before = world.content()
-    monkeypatch.setattr("asleep_pipeline.normalise.rebuild.read_new_averages", _no_network)
-    with pytest.raises(ConnectionError):
+    monkeypatch.setattr("asleep_pipeline.normalise.rebuild.read_new_averages", _a_bug)
+    with pytest.raises(ZeroDivisionError):
         rebuild(world.lake, organisations={}, default_zone="UTC")
     assert_frame_equal(world.content(), before)
 
 
 def _no_network(*_: object, **__: object) -> NoReturn:
     raise ConnectionError("There is no network in this test.")
+
+
+def _a_bug(*_: object, **__: object) -> NoReturn:
+    raise ZeroDivisionError

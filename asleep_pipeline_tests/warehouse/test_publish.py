@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import duckdb
@@ -33,6 +34,19 @@ VENV = Path(sys.prefix)
 @pytest.fixture
 def bag(lake: Lake) -> Mailbag:
     """A lake with one user, six nights, one broken detail and one month of averages."""
+    return filled(lake)
+
+
+@pytest.fixture(scope="module")
+def published(shared_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of such a lake; only to be read."""
+    path = tmp_path_factory.mktemp("published") / "asleep.duckdb"
+    publish(filled(shared_lake).lake, path)
+    return path
+
+
+def filled(lake: Lake) -> Mailbag:
+    """Put the content into an empty lake."""
     put_users(lake, pl.DataFrame({"user_id": [USER], "org_id": ["default"]}), now=NOW)
     bag = Mailbag(lake)
     items = [list_item(name) for name in NIGHTS[:6]]
@@ -101,21 +115,18 @@ def test_publishing_without_news_writes_no_row(bag: Mailbag, path: Path) -> None
     assert info == [(bag.lake.snapshot_id(), 0)]
 
 
-def test_a_copy_works_anywhere(bag: Mailbag, path: Path, tmp_path: Path) -> None:
+def test_a_copy_works_anywhere(published: Path, tmp_path: Path) -> None:
     """The file holds no path, and is one file."""
-    publish(bag.lake, path)
-    assert not path.with_name(f"{path.name}.wal").exists()
-    assert str(tmp_path).encode() not in path.read_bytes()
-    copy = tmp_path / "elsewhere.duckdb"
-    path.rename(copy)
+    assert not published.with_name(f"{published.name}.wal").exists()
+    assert str(published.parent.parent).encode() not in published.read_bytes()
+    copy = Path(copyfile(published, tmp_path / "elsewhere.duckdb"))
     assert ask(copy, "SELECT count(*) FROM epochs") == [(5 * 840,)]
 
 
-def test_every_table_and_column_says_what_it_is(bag: Mailbag, path: Path) -> None:
+def test_every_table_and_column_says_what_it_is(published: Path) -> None:
     """Units and meaning stand in the database itself, views included."""
-    publish(bag.lake, path)
     silent = ask(
-        path,
+        published,
         """
         SELECT table_name, column_name FROM duckdb_columns()
         WHERE NOT internal AND comment IS NULL
@@ -128,21 +139,19 @@ def test_every_table_and_column_says_what_it_is(bag: Mailbag, path: Path) -> Non
         SELECT comment FROM duckdb_columns()
         WHERE table_name = 'sessions' AND column_name = 'sleep_latency'
     """
-    assert ask(path, latency) == [("Session start to sleep onset [s]",)]
+    assert ask(published, latency) == [("Session start to sleep onset [s]",)]
 
 
-def test_internal_columns_are_not_published(bag: Mailbag, path: Path) -> None:
+def test_internal_columns_are_not_published(published: Path) -> None:
     """Analysts see no shard and no hash."""
-    publish(bag.lake, path)
-    published = {row[0] for row in ask(path, "SELECT column_name FROM (DESCRIBE sessions)")}
-    assert not published & {"shard", "list_hash", "detail_sha256"}
+    names = {row[0] for row in ask(published, "SELECT column_name FROM (DESCRIBE sessions)")}
+    assert not names & {"shard", "list_hash", "detail_sha256"}
 
 
-def test_epochs_are_one_row_for_30_seconds(bag: Mailbag, path: Path) -> None:
+def test_epochs_are_one_row_for_30_seconds(published: Path) -> None:
     """Numbered from 0, each with its instant and its stages; NULL where a series was not measured."""
-    publish(bag.lake, path)
     rows = ask(
-        path,
+        published,
         f"""
         SELECT epoch, epoch_at AT TIME ZONE 'UTC', sleep_stage, breath_stage FROM epochs
         WHERE session_id = '{NIGHTS[2]}' AND epoch IN (0, 19, 20, 839) ORDER BY epoch
@@ -156,11 +165,10 @@ def test_epochs_are_one_row_for_30_seconds(bag: Mailbag, path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["session_id", "user_id", "night_date"])
-def test_epochs_of_one_session_cost_one_session(bag: Mailbag, path: Path, column: str) -> None:
+def test_epochs_of_one_session_cost_one_session(published: Path, column: str) -> None:
     """The filter is applied before the arrays are unfolded."""
-    publish(bag.lake, path)
     value = {"night_date": "2026-01-04", "user_id": USER}.get(column, NIGHTS[2])
-    with duckdb.connect(str(path), read_only=True) as con:
+    with duckdb.connect(str(published), read_only=True) as con:
         rows = con.execute(f"EXPLAIN SELECT * FROM epochs WHERE {column} = '{value}'").fetchall()
     plan = rows[0][1]
     assert plan.index("UNNEST") < plan.index(f"{column}=")
@@ -217,12 +225,11 @@ def test_a_difference_from_the_lake_is_found(bag: Mailbag, path: Path) -> None:
 
 
 @pytest.mark.parametrize("release", ["1.4", "2"])
-def test_the_file_opens_in_other_releases_of_duckdb(bag: Mailbag, path: Path, release: str) -> None:
+def test_the_file_opens_in_other_releases_of_duckdb(published: Path, release: str) -> None:
     """Tables, comments, arrays and the view answer as they do here."""
     folder = VENV / f"duckdb-{release}"
     if not folder.is_dir():
         pytest.skip(f"DuckDB {release} is not in {folder}; `make test` installs it")
-    publish(bag.lake, path)
     queries = (
         f"SELECT count(*), max(sleep_stage) FROM epochs WHERE session_id = '{NIGHTS[1]}'",
         "SELECT count(*), sum(len(sleep_stages)) FROM sessions",
@@ -230,8 +237,10 @@ def test_the_file_opens_in_other_releases_of_duckdb(bag: Mailbag, path: Path, re
         *(f"SELECT count(*) FROM {table.name}" for table in (*PUBLISHED, LOAD_INFO)),
     )
     for sql in queries:
-        assert in_another_process(path, sql, folder) == [list(row) for row in ask(path, sql)]
-    version = in_another_process(path, "SELECT version()", folder)
+        assert in_another_process(published, sql, folder) == [
+            list(row) for row in ask(published, sql)
+        ]
+    version = in_another_process(published, "SELECT version()", folder)
     assert str(version[0][0]).startswith(f"v{release}.")
 
 
@@ -254,11 +263,10 @@ def in_another_process(path: Path, sql: str, folder: Path | None = None) -> list
     return answer
 
 
-def test_dates_and_instants_survive(bag: Mailbag, path: Path) -> None:
+def test_dates_and_instants_survive(published: Path) -> None:
     """A night's dates and its instants are those of the lake."""
-    publish(bag.lake, path)
     rows = ask(
-        path,
+        published,
         f"""
         SELECT night_date, started_at AT TIME ZONE 'UTC', started_at_local FROM sessions
         WHERE session_id = '{NIGHTS[0]}'
