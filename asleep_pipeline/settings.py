@@ -7,10 +7,8 @@ looked for in the working directory; `ASLEEP_CONFIG` names another TOML file.
 from __future__ import annotations
 
 import difflib
-import functools
 import os
 import tomllib
-import zoneinfo
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
@@ -36,6 +34,7 @@ from pydantic_settings import (
 )
 
 from asleep_pipeline.errors import ConfigurationError
+from asleep_pipeline.zones.names import is_zone, known_zones
 
 PREFIX = "ASLEEP_"
 CONFIG_VARIABLE = "ASLEEP_CONFIG"
@@ -49,16 +48,10 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return f"Did you mean {by_folded[close[0]]!r}?" if close else ""
 
 
-@functools.cache
-def _zones() -> set[str]:
-    return zoneinfo.available_timezones()
-
-
 def check_zone(name: str) -> str:
     """Return `name` if it is an IANA time zone; else raise `ValueError` naming the nearest one."""
-    zones = _zones()
-    if name not in zones:
-        hint = nearest(name, zones)
+    if not is_zone(name):
+        hint = nearest(name, known_zones())
         raise ValueError(f"it is not an IANA time zone such as 'Asia/Seoul'. {hint}".strip())
     return name
 

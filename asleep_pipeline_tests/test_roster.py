@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import re
 import tempfile
-import zoneinfo
 from pathlib import Path
 
 import polars as pl
@@ -16,13 +15,14 @@ from hypothesis import strategies as st
 
 from asleep_pipeline.errors import UsageError
 from asleep_pipeline.roster import COLUMNS, RosterEntry, read_roster
+from asleep_pipeline.zones.names import known_zones
 
 IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 ENTRIES = st.builds(
     RosterEntry,
     user_id=IDS,
     org_id=IDS,
-    timezone=st.none() | st.sampled_from(sorted(zoneinfo.available_timezones())),
+    timezone=st.none() | st.sampled_from(sorted(known_zones())),
     free_days=st.none()
     | st.sets(st.integers(1, 7), min_size=1).map(lambda days: tuple(sorted(days))),
     sleep_need_s=st.none() | st.integers(1, 86_400),

@@ -27,7 +27,7 @@ from asleep_pipeline.errors import AsleepPipelineError
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.engine import connect
 from asleep_pipeline.settings import Settings, key_for
-from asleep_pipeline.zones.rules import tzdata_version
+from asleep_pipeline.zones.names import tzdata_version
 
 _ANSWER_S = 10
 _CLOCK_MAY_DIFFER = timedelta(minutes=2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from asleep_pipeline.zones.rules import is_zone
+from asleep_pipeline.zones.names import is_zone
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,17 @@ disagree by an hour for some zones, so none of them converts a column: columns m
 
 from __future__ import annotations
 
-import os
-import zoneinfo
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache, partial
-from importlib.metadata import version
 from itertools import pairwise
 from typing import cast
 
 import pendulum
 import polars as pl
+
+from asleep_pipeline.zones.names import known_zones
 
 _SCHEMA = pl.Schema({"tz": pl.String(), "utc_from": pl.Datetime("us"), "offset_s": pl.Int32()})
 # Earlier than any instant a session can have, so that each has a rule.
@@ -28,38 +27,6 @@ _FIRST, _LAST = datetime(1969, 12, 31, tzinfo=UTC), datetime(2101, 1, 5, tzinfo=
 # The shortest time that a zone keeps an offset in these years is 6 days 23 hours (Recife in 2000,
 # Gaza in 2040). A step and a day at either end are shorter: they hold one change at most.
 _STEP, _DAY = timedelta(days=4), timedelta(days=1)
-
-
-def use_packaged_tzdata() -> None:
-    """Make the `tzdata` package the only source of zone rules, here and in child processes.
-
-    pendulum's zones are `zoneinfo` zones, and `zoneinfo` prefers the system's files over the
-    package. Works at any time, also when zones were already used; may be called again and again.
-    A zone object that somebody already holds keeps its old rules.
-    """
-    os.environ["PYTHONTZPATH"] = ""
-    if zoneinfo.TZPATH:
-        zoneinfo.reset_tzpath(to=())
-        zoneinfo.ZoneInfo.clear_cache()
-        pendulum.Timezone.clear_cache()
-        pendulum.tz.timezones.cache_clear()
-
-
-def tzdata_version() -> str:
-    """Release of the zone rules as the package counts it: `2026.6` is IANA's `2026f`."""
-    return version("tzdata")
-
-
-@cache
-def known_zones() -> frozenset[str]:
-    """Every IANA zone name, aliases included, in IANA's own spelling."""
-    use_packaged_tzdata()
-    return frozenset(pendulum.timezones())
-
-
-def is_zone(name: str) -> bool:
-    """Whether `name` is an IANA zone, spelled as IANA spells it (upper and lower case count)."""
-    return name in known_zones()
 
 
 @cache

@@ -6,7 +6,8 @@ import duckdb
 
 from asleep_pipeline.lake.ducklake import Lake, insert
 from asleep_pipeline.lake.tables import TZ_RULES
-from asleep_pipeline.zones.rules import tzdata_version, zone_rules
+from asleep_pipeline.zones.names import tzdata_version
+from asleep_pipeline.zones.rules import zone_rules
 
 
 def keep_zone_rules(lake: Lake) -> None:

@@ -20,7 +20,8 @@ from asleep_pipeline.zones.local_time import (
     parse_date,
     utc_date,
 )
-from asleep_pipeline.zones.rules import known_zones, zone_rules
+from asleep_pipeline.zones.names import known_zones
+from asleep_pipeline.zones.rules import zone_rules
 
 SECOND = timedelta(seconds=1)
 ZONES = sorted(known_zones())

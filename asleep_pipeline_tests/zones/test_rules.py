@@ -14,14 +14,15 @@ from zoneinfo._zoneinfo import ZoneInfo as ReadableZone  # type: ignore[import-n
 import polars as pl
 import pytest
 
-from asleep_pipeline.zones.rules import is_zone, known_zones, tzdata_version, zone_rules
+from asleep_pipeline.zones.names import is_zone, known_zones, tzdata_version
+from asleep_pipeline.zones.rules import zone_rules
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FAR_PAST = datetime(1, 1, 1)
 
 SHOW_SEOUL = """
 import os, pendulum
-from asleep_pipeline.zones.rules import use_packaged_tzdata
+from asleep_pipeline.zones.names import use_packaged_tzdata
 noon = pendulum.datetime(2026, 7, 1, 12)
 print(noon.in_timezone("Asia/Seoul").hour, len(pendulum.timezones()) > 500)
 use_packaged_tzdata()
