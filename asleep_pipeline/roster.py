@@ -87,7 +87,7 @@ class RosterEntry:
     """
 
     user_id: Id
-    org_id: Id = "default"
+    org_id: Id | None = None
     timezone: ZoneName | None = None
     free_days: Annotated[tuple[Weekday, ...] | None, BeforeValidator(_parse_days)] = None
     sleep_need_s: Annotated[int, Field(gt=0, le=86_400)] | None = None

@@ -89,10 +89,10 @@ def test_parquet_gives_back_what_was_written(entries: list[RosterEntry]) -> None
 
 
 def test_user_id_is_enough(tmp_path: Path) -> None:
-    """A file of user ids alone is a roster of the default organisation."""
+    """A file of user ids alone is a roster; it says nothing else of anybody."""
     entries = read_roster(roster(tmp_path, "\ufeffuser_id\r\n G-1 \r\n\r\nG-2\r\n"))
     assert entries == [RosterEntry(user_id="G-1"), RosterEntry(user_id="G-2")]
-    assert entries[0].org_id == "default"
+    assert entries[0].org_id is None
     assert entries[0].timezone is None
 
 

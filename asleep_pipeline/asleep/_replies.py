@@ -67,6 +67,9 @@ _NO_SESSION: Final = _Meaning(
     SessionNotFound, "does not have this session", "Nothing: it was deleted or never existed."
 )
 _FAILED: Final = _Meaning(ServerError, "failed", "Try again later.")
+_NO_SUCH_ADDRESS: Final = _Meaning(
+    InvalidRequest, "has nothing at this address", "Check the base address."
+)
 _INVALID: Final = _Meaning(
     InvalidRequest, "refuses the request", "Change the request as the detail says."
 )
@@ -167,8 +170,11 @@ def _unauthorized(said: str) -> _Meaning:
 
 
 def _not_found(said: str, endpoint: str) -> _Meaning:
-    about_user = "user" in said and "session" not in said
-    return _NO_USER if about_user or endpoint not in _SESSION_ENDPOINTS else _NO_SESSION
+    if endpoint in _SESSION_ENDPOINTS:
+        about_user = "user" in said and "session" not in said
+        return _NO_USER if about_user else _NO_SESSION
+    # A wrong path is a 404 as well; it must not make every user look deleted.
+    return _NO_USER if "user" in said else _NO_SUCH_ADDRESS
 
 
 def _forbidden(said: str) -> _Meaning:

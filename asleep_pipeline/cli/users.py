@@ -95,7 +95,7 @@ def put(settings: Settings, entries: Sequence[RosterEntry]) -> dict[str, Any]:
     Returns:
         How many are new, how many were known, and the organisations that have no key yet.
     """
-    from asleep_pipeline.lake.users import put_users
+    from asleep_pipeline.lake.users import DEFAULT_ORGANISATION, put_users
     from asleep_pipeline.orchestration.platform import Platform
     from asleep_pipeline.roster import roster_frame
 
@@ -104,7 +104,9 @@ def put(settings: Settings, entries: Sequence[RosterEntry]) -> dict[str, Any]:
     return {
         "added": new,
         "updated": known,
-        "without_key": _without_key(settings, {entry.org_id for entry in entries}),
+        "without_key": _without_key(
+            settings, {entry.org_id or DEFAULT_ORGANISATION for entry in entries}
+        ),
     }
 
 

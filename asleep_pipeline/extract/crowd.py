@@ -31,6 +31,13 @@ class Crowd:
     gone: list[LakeUser] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
 
+    def distrust_if_all_are_gone(self) -> None:
+        """Count the users as failed when the API knows none of several: a sign of the wrong key."""
+        if len(self.gone) == self.users > 1:
+            self.failures["no user is known to this key"] += len(self.gone)
+            self.failed += len(self.gone)
+            self.gone.clear()
+
     def note(self, endpoint: str, error: AsleepError) -> None:
         """Count an error by endpoint and kind."""
         self.failures[f"{endpoint}: {type(error).__name__}"] += 1
@@ -72,7 +79,8 @@ async def _work(
             crowd.gone.append(user)
             crowd.note(error.endpoint, error)
         except AsleepError as error:
-            log.warning("user skipped", endpoint=error.endpoint, problem=error.problem)
+            # Not the problem's words: they may quote an answer, ids included.
+            log.warning("user skipped", endpoint=error.endpoint, kind=type(error).__name__)
             crowd.failed += 1
             crowd.note(error.endpoint, error)
         crowd.done += 1

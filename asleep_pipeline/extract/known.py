@@ -9,12 +9,13 @@ from datetime import date
 
 import duckdb
 
-from asleep_pipeline.extract.plan import KnownDetail
+from asleep_pipeline.asleep import SessionItem, UnreadableAnswer, decode_session_page
+from asleep_pipeline.extract.plan import KnownDetail, list_hash
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser
 
 DetailsBySession = dict[str, KnownDetail]
-ListHashes = dict[str, str | None]
+ListHashes = dict[str, set[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,30 +24,35 @@ class Known:
 
     Attributes:
         details: The newest detail in `raw`, by user and session.
-        listed: Hash of each session's list row in `sessions`, by user and session; None while
-            `raw` holds answers that `sessions` has not read yet.
+        listed: Hashes of each session's list row in `sessions`, and in listings that `sessions`
+            has not read yet, by user and session.
+        unread: Users of whom `raw` holds answers that `sessions` has not read yet.
     """
 
     details: dict[str, DetailsBySession] = field(default_factory=dict)
-    listed: dict[str, ListHashes] | None = None
+    listed: dict[str, ListHashes] = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()
 
-    def listed_hash(self, user_id: str, session_id: str) -> str | None:
-        """The hash of the list row that `sessions` holds; None where that is not known."""
-        return (self.listed or {}).get(user_id, {}).get(session_id)
+    def list_hashes(self, user_id: str, session_id: str) -> set[str | None]:
+        """The hashes of the session's list rows that are known."""
+        return self.listed.get(user_id, {}).get(session_id, set())
 
     def says_the_same(self, user_id: str, hashes: Mapping[str, str]) -> bool:
         """Whether a complete listing of the window holds no news."""
-        return self.listed is not None and self.listed.get(user_id, {}) == hashes
+        present = {session_id: {digest} for session_id, digest in hashes.items()}
+        return user_id not in self.unread and self.listed.get(user_id, {}) == present
 
 
 def read_known(lake: Lake, users: Sequence[LakeUser], shard: int, start: date, end: date) -> Known:
     """Read what is known of users of one shard about sessions that start from `start` to `end`."""
     params = {"shard": shard, "users": [u.user_id for u in users], "start": start, "end": end}
     with lake.read() as con:
-        return Known(
-            details=_details(con, params),
-            listed=None if _has_unread(con, shard) else _listed(con, params),
-        )
+        listed = _listed(con, params)
+        unread = _unread(con, params)
+        for user_id, body in unread:
+            for item in _items(body):
+                listed[user_id][item.session_id].add(list_hash(item))
+        return Known(_details(con, params), listed, frozenset(user_id for user_id, _ in unread))
 
 
 def _details(
@@ -58,7 +64,7 @@ def _details(
                max_by(struct_pack(list_hash, body_sha256, session_state, status, fetched_at),
                       fetched_at)
         FROM lake.raw
-        WHERE endpoint = 'get_session' AND shard = $shard AND list_contains($users, user_id)
+        WHERE endpoint = 'get_session' AND shard = $shard AND user_id IN (SELECT unnest($users))
           AND partition_date BETWEEN $start AND $end
         GROUP BY user_id, session_id
         """,
@@ -74,26 +80,37 @@ def _listed(con: duckdb.DuckDBPyConnection, params: dict[str, object]) -> dict[s
     rows = con.execute(
         """
         SELECT user_id, session_id, list_hash FROM lake.sessions
-        WHERE shard = $shard AND list_contains($users, user_id)
+        WHERE shard = $shard AND user_id IN (SELECT unnest($users))
           AND start_date BETWEEN $start AND $end
         """,
         params,
     ).fetchall()
-    listed: dict[str, ListHashes] = defaultdict(dict)
+    listed: dict[str, ListHashes] = defaultdict(lambda: defaultdict(set))
     for user_id, session_id, digest in rows:
-        listed[user_id][session_id] = digest
+        listed[user_id][session_id].add(digest)
     return listed
 
 
-def _has_unread(con: duckdb.DuckDBPyConnection, shard: int) -> bool:
-    row = con.execute(
+def _unread(
+    con: duckdb.DuckDBPyConnection, params: dict[str, object]
+) -> list[tuple[str, bytes | None]]:
+    """User and body of the answers that `sessions` has not read yet; details without a body."""
+    return con.execute(
         """
-        SELECT coalesce(max(r.rowid), -1) >
-               coalesce((SELECT max(raw_rowid) FROM lake.progress
-                         WHERE stream = 'sessions' AND shard = $shard), -1)
-        FROM lake.raw AS r
-        WHERE r.shard = $shard AND r.endpoint IN ('list_sessions', 'get_session')
+        SELECT user_id, CASE endpoint WHEN 'list_sessions' THEN body END
+        FROM lake.raw
+        WHERE shard = $shard AND user_id IN (SELECT unnest($users))
+          AND endpoint IN ('list_sessions', 'get_session')
+          AND partition_date BETWEEN $start AND $end
+          AND rowid > coalesce((SELECT max(raw_rowid) FROM lake.progress
+                                WHERE stream = 'sessions' AND shard = $shard), -1)
         """,
-        {"shard": shard},
-    ).fetchone()
-    return row is not None and bool(row[0])
+        params,
+    ).fetchall()
+
+
+def _items(body: bytes | None) -> list[SessionItem]:
+    try:
+        return decode_session_page(body).sleep_session_list if body is not None else []
+    except UnreadableAnswer:
+        return []

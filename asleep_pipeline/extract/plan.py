@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -32,7 +33,7 @@ def list_hash(item: SessionItem) -> str:
 def wants_detail(
     item: SessionItem,
     known: KnownDetail | None,
-    listed_hash: str | None,
+    listed: Collection[str | None],
     *,
     now: datetime,
     recompute_days: int,
@@ -48,7 +49,7 @@ def wants_detail(
     Args:
         item: The session's list row.
         known: What `raw` holds of it.
-        listed_hash: Hash of the list row that `sessions` holds; None where that is not known.
+        listed: Hashes of the session's list rows that are known beside that of the detail.
         now: The present, UTC.
         recompute_days: Age up to which a COMPLETE session may still be recomputed.
         refetch: Ask whatever is known.
@@ -58,7 +59,7 @@ def wants_detail(
     if known is None or refetch:
         return True
     present = list_hash(item)
-    if {known.list_hash, listed_hash or present} != {present} or known.session_state != COMPLETE:
+    if {known.list_hash, *listed} != {present} or known.session_state != COMPLETE:
         return True
     age = now - (item.session_end_time or item.session_start_time)
     is_young = age < timedelta(days=recompute_days)

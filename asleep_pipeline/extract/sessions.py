@@ -89,7 +89,7 @@ def pull_sessions(
         now: The present, UTC.
         recompute_days: See `wants_detail`.
         user_ids: Only these users of the shard; everyone when empty.
-        unfinished_only: Only users with a session that is still OPEN or CLOSED.
+        unfinished_only: Only users with a session in the window that is still OPEN or CLOSED.
         refetch: Ask again for details that are settled.
         on_progress: Called after each user.
 
@@ -99,7 +99,12 @@ def pull_sessions(
         LakeError: An answer could not be kept.
     """
     with lake.read() as con:
-        users = pullable_users(con, shard=shard, user_ids=user_ids, unfinished_only=unfinished_only)
+        users = pullable_users(
+            con,
+            shard=shard,
+            user_ids=user_ids,
+            unfinished_since=window.start if unfinished_only else None,
+        )
     chunks = Chunks(lake, f"pull {window.start} to {window.end}, shard {shard}")
     report = PullReport(Crowd(len(users)), answers_by_date=chunks.committed)
     pull = _Pull(clients, window, chunks, report, shard, now, recompute_days, refetch, on_progress)
@@ -107,6 +112,7 @@ def pull_sessions(
         run(pull.everyone(users))
     finally:
         chunks.flush()
+        report.crowd.distrust_if_all_are_gone()
         mark_gone(lake, report.crowd.gone, now)
     return report
 
@@ -156,18 +162,18 @@ class _Pull:
         async with asyncio.TaskGroup() as group:
             for item in items:
                 stored = details.get(item.session_id)
-                listed_hash = known.listed_hash(user.user_id, item.session_id)
-                if self._wants(item, stored, listed_hash):
+                hashes = known.list_hashes(user.user_id, item.session_id)
+                if self._wants(item, stored, hashes):
                     group.create_task(self._detail(user, item, stored, asleep, at_once))
         await self._commit_when_full()
 
     def _wants(
-        self, item: SessionItem, stored: KnownDetail | None, listed_hash: str | None
+        self, item: SessionItem, stored: KnownDetail | None, hashes: set[str | None]
     ) -> bool:
         return is_sound(item) and wants_detail(
             item,
             stored,
-            listed_hash,
+            hashes,
             now=self.now,
             recompute_days=self.recompute_days,
             refetch=self.refetch,

@@ -57,6 +57,7 @@ def refresh_users(
     finally:
         chunks.flush()
         _keep(lake, changes)
+        crowd.distrust_if_all_are_gone()
         mark_gone(lake, crowd.gone, now)
     return crowd
 

@@ -77,6 +77,9 @@ CHECKS: Final = (
                 FROM lake.raw
                 WHERE endpoint = 'list_sessions' AND shard = $shard AND status = 200
                   AND body IS NOT NULL AND window_start <= $end AND window_end >= $start
+                  -- What came after was not read into sessions yet.
+                  AND rowid <= (SELECT max(raw_rowid) FROM lake.progress
+                                WHERE stream = 'sessions' AND shard = $shard)
                 QUALIFY listed_at = max(listed_at) OVER (PARTITION BY user_id)
             ), listed AS (
                 SELECT user_id, listed_at, item ->> '$.session_id' AS session_id,

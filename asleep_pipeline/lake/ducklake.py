@@ -62,9 +62,10 @@ class Lake:
         root.mkdir(parents=True, exist_ok=True)
         (root / "data").mkdir(exist_ok=True)
         lake = cls(root, shards)
-        with lake._writer_lock():
-            if not lake._is_made():
-                lake._make()
+        if not lake._is_made():
+            with lake._writer_lock():
+                if not lake._is_made():
+                    lake._make()
         return cls.open(root, shards=shards)
 
     @classmethod

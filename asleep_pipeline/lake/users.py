@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
@@ -13,6 +13,8 @@ import polars as pl
 from asleep_pipeline.lake.ducklake import Lake, delete_keys, insert
 from asleep_pipeline.lake.shards import shard_of
 from asleep_pipeline.lake.tables import USERS, UTC_TIMESTAMP
+
+DEFAULT_ORGANISATION = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,8 @@ def put_users(lake: Lake, roster: pl.DataFrame, *, now: datetime) -> tuple[int, 
 
     Args:
         lake: The lake.
-        roster: One row a user: user_id, org_id and any other roster columns of `users`; of users
-            who are known, the columns it lacks stay as they are.
+        roster: One row a user: user_id and any other roster columns of `users`. What it does not
+            say of a known user stays as it is; a user it names is not gone any more.
         now: First-seen instant of new users, UTC.
 
     Returns:
@@ -50,7 +52,7 @@ def pullable_users(
     *,
     shard: int | None = None,
     user_ids: tuple[str, ...] = (),
-    unfinished_only: bool = False,
+    unfinished_since: date | None = None,
 ) -> list[LakeUser]:
     """Users who are not gone, in the order of their ids.
 
@@ -58,18 +60,20 @@ def pullable_users(
         con: A connection to the lake.
         shard: Only this shard.
         user_ids: Only these; everyone when empty.
-        unfinished_only: Only users with a session that is still OPEN or CLOSED.
+        unfinished_since: Only users with a session that started on or after this date (UTC) and
+            is still OPEN or CLOSED; everyone when None.
     """
     rows = con.execute(
         """
         SELECT user_id, org_id, timezone FROM lake.users
         WHERE deleted_at IS NULL AND ($shard IS NULL OR shard = $shard)
-          AND (len($users) = 0 OR list_contains($users, user_id))
-          AND (NOT $unfinished OR user_id IN (
-              SELECT s.user_id FROM lake.sessions AS s WHERE s.state <> 'COMPLETE'))
+          AND (len($users) = 0 OR user_id IN (SELECT unnest($users)))
+          AND ($since IS NULL OR user_id IN (
+              SELECT s.user_id FROM lake.sessions AS s
+              WHERE s.state <> 'COMPLETE' AND s.start_date >= $since))
         ORDER BY user_id
         """,
-        {"shard": shard, "users": list(user_ids), "unfinished": unfinished_only},
+        {"shard": shard, "users": list(user_ids), "since": unfinished_since},
     ).fetchall()
     return [LakeUser(*row) for row in rows]
 
@@ -103,10 +107,21 @@ def mark_gone(lake: Lake, users: Sequence[LakeUser], now: datetime) -> None:
 def _merged(
     roster: pl.DataFrame, known: pl.DataFrame, *, shards: int, now: datetime
 ) -> pl.DataFrame:
-    kept = known.drop("shard", *(c for c in roster.columns if c != "user_id"))
+    named = [c for c in roster.columns if c != "user_id"]
     shard = [shard_of(user_id, shards) for user_id in roster["user_id"]]
-    rows = roster.join(kept, on="user_id", how="left", maintain_order="left").with_columns(
+    rows = roster.join(
+        known.drop("shard", "deleted_at"),
+        on="user_id",
+        how="left",
+        maintain_order="left",
+        suffix="_known",
+    )
+    rows = rows.with_columns(
+        pl.coalesce(pl.col(c).cast(USERS.schema[c]), f"{c}_known") for c in named
+    ).with_columns(
         pl.Series("shard", shard, dtype=pl.Int32),
+        pl.lit(None).alias("deleted_at"),
+        pl.col("org_id").fill_null(DEFAULT_ORGANISATION),
         pl.col("first_seen_at").fill_null(pl.lit(now, dtype=UTC_TIMESTAMP)),
     )
     return rows.select(pl.col(name).cast(dtype) for name, dtype in USERS.schema.items())

@@ -1,9 +1,10 @@
 """From answers in the order of arrival to the present state of every session.
 
 `sessions` is a fold over `raw`: one event after the other, the later commit wins, and within one
-commit the later instant. A listing says of every session that starts in its window what its list row
-is, or that it is gone; a detail says what the session's numbers are. How the answers are cut into
-batches does not change the outcome.
+commit the later instant; a listing older than what is known of a session says nothing of it. A
+listing says of every session that starts in its window what its list row is, or that it is gone; a
+detail says what the session's numbers are. How the answers are cut into batches does not change the
+outcome.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ class Fold:
             start = _start_date(entry)
             if (
                 session_id not in listing.session_ids
+                and not _is_outdated(entry, listing.listed_at)
                 and start is not None
                 and listing.window_start <= start <= listing.window_end
             ):
@@ -149,12 +151,19 @@ class Fold:
 def _list(entry: Entry, listed: Listed, org_id: str) -> None:
     if entry.listed is not None and entry.listed.hash == listed.hash and not entry.is_gone:
         return
+    if _is_outdated(entry, listed.listed_at):
+        return
     entry.org_id = org_id
     entry.listed = listed
     entry.list_is_newer, entry.is_gone, entry.is_changed = True, False, True
     if not entry.is_complete:
         # The vendor took the session up again: the numbers we have are no longer its numbers.
         entry.detailed = None
+
+
+def _is_outdated(entry: Entry, listed_at: datetime) -> bool:
+    """Whether a newer listing has spoken of the session, though its answer was kept earlier."""
+    return entry.listed is not None and entry.listed.listed_at > listed_at
 
 
 def _forget(entry: Entry) -> None:

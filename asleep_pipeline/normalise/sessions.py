@@ -70,6 +70,7 @@ class _Batch:
     fallbacks: ZoneFallbacks
     rules: pl.DataFrame
     report: NormaliseReport
+    last_rowid: int
     bodies: dict[str, bytes] = field(default_factory=dict)
     relisted: list[tuple[str, date, date]] = field(default_factory=list)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
@@ -107,7 +108,7 @@ def read_new_answers(
     fallbacks = read_fallbacks(con, organisations, default_zone)
     rules = con.execute("SELECT tz, utc_from, offset_s FROM lake.tz_rules").pl()
     for answers in unread_batches(con, STREAM, shard, _ENDPOINTS):
-        batch = _Batch(con, shard, fallbacks, rules, report)
+        batch = _Batch(con, shard, fallbacks, rules, report, answers["rowid"][-1])
         _read(batch, answers)
         report.answers += answers.height
     mark_read(con, STREAM, shard)
@@ -263,33 +264,58 @@ def _attach_settled_details(batch: _Batch, changed: dict[Key, Entry]) -> None:
             entry.detailed.body_sha256 not in batch.bodies if entry.detailed else entry.is_complete
         )
     }
+    needed = []
     for row in _raw_details(batch, list(wanted)):
         entry = wanted[row["user_id"], row["session_id"]]
         if entry.detailed is None:
             if entry.listed is None or row["list_hash"] != entry.listed.hash:
                 continue
             entry.detailed = Detailed(row["body_sha256"], row["fetched_at"])
-        if entry.detailed.body_sha256 == row["body_sha256"] and row["body"] is not None:
-            batch.bodies[row["body_sha256"]] = row["body"]
+        if entry.detailed.body_sha256 == row["body_sha256"] and row["has_body"]:
+            needed.append(row)
+    batch.bodies.update(_raw_bodies(batch, needed))
 
 
 def _raw_details(batch: _Batch, keys: Sequence[Key]) -> list[dict[str, Any]]:
-    """Details of some sessions that `raw` holds, newest first."""
+    """Details of some sessions that `raw` holds up to this batch, newest first."""
     if not keys:
         return []
     frame = pl.DataFrame(keys, schema=["user_id", "session_id"], orient="row")
     batch.con.register("wanted", frame.to_arrow())
     rows = batch.con.execute(
         """
-        SELECT user_id, session_id, list_hash, body_sha256, body, fetched_at
+        SELECT user_id, session_id, list_hash, body_sha256, fetched_at, partition_date,
+               body IS NOT NULL AS has_body
         FROM lake.raw AS r SEMI JOIN wanted USING (user_id, session_id)
         WHERE r.shard = $shard AND r.endpoint = 'get_session' AND r.status = $found
+          AND r.rowid <= $last
         ORDER BY r.rowid DESC
         """,
-        {"shard": batch.shard, "found": _FOUND},
+        {"shard": batch.shard, "found": _FOUND, "last": batch.last_rowid},
     ).pl()
     batch.con.unregister("wanted")
     return rows.to_dicts()
+
+
+def _raw_bodies(batch: _Batch, rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
+    """The bodies of some details, by their hash; only files of their dates are opened."""
+    if not rows:
+        return {}
+    dates = [row["partition_date"] for row in rows]
+    found = batch.con.execute(
+        """
+        SELECT body_sha256, body FROM lake.raw
+        WHERE shard = $shard AND endpoint = 'get_session' AND body IS NOT NULL
+          AND body_sha256 IN (SELECT unnest($hashes)) AND partition_date BETWEEN $first AND $last
+        """,
+        {
+            "shard": batch.shard,
+            "hashes": [row["body_sha256"] for row in rows],
+            "first": min(dates),
+            "last": max(dates),
+        },
+    ).fetchall()
+    return dict(found)
 
 
 def _parts(batch: _Batch, changed: dict[Key, Entry]) -> list[SessionParts]:

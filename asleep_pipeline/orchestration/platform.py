@@ -49,7 +49,9 @@ class Platform:
             ConfigurationError: An organisation has no key.
         """
         with lake.read() as con:
-            rows = con.execute("SELECT DISTINCT org_id FROM lake.users ORDER BY 1").fetchall()
+            rows = con.execute(
+                "SELECT DISTINCT org_id FROM lake.users WHERE deleted_at IS NULL ORDER BY 1"
+            ).fetchall()
         return Clients(
             keys={org_id: key_for(self.settings, org_id) for (org_id,) in rows},
             base_url=self.settings.base_url,

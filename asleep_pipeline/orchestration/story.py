@@ -22,7 +22,7 @@ ORDER BY started_at DESC LIMIT 8
 """
 RAW_PREVIEW = """
 SELECT endpoint, status, count(*) AS answers, count(body) AS with_news,
-       sum(octet_length(body)) AS bytes, min(partition_date) AS first, max(partition_date) AS last
+       min(partition_date) AS first, max(partition_date) AS last
 FROM lake.raw
 WHERE shard = $shard AND partition_date BETWEEN $start AND $end
 GROUP BY endpoint, status ORDER BY answers DESC LIMIT 8

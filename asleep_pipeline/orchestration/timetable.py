@@ -105,8 +105,10 @@ def _oldest_unfinished(platform: Platform, *, since: date) -> dict[int, date]:
     with platform.lake().read() as con:
         rows = con.execute(
             """
-            SELECT shard, min(start_date) FROM lake.sessions
-            WHERE state <> 'COMPLETE' AND start_date >= $1 GROUP BY shard ORDER BY shard
+            SELECT s.shard, min(s.start_date)
+            FROM lake.sessions AS s JOIN lake.users AS u USING (user_id)
+            WHERE s.state <> 'COMPLETE' AND s.start_date >= $1 AND u.deleted_at IS NULL
+            GROUP BY s.shard ORDER BY s.shard
             """,
             [max(since, FIRST_DATE)],
         ).fetchall()

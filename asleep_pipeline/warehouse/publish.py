@@ -39,6 +39,7 @@ LOAD_INFO = Table(
         Column("rows", "BIGINT", "Rows in the table", "count", required=True),
         Column("rows_changed", "BIGINT", "Rows that this load wrote", "count", required=True),
         Column("lake_snapshot", "BIGINT", "Snapshot of the lake it equals", required=True),
+        Column("snapshot_at", "TIMESTAMPTZ", "When that snapshot was committed", "UTC instant"),
         Column("published_at", "TIMESTAMPTZ", "When it was published", "UTC instant"),
         Column("pipeline_version", "VARCHAR", "Release of asleep-pipeline", required=True),
         Column("tzdata_version", "VARCHAR", "Zone rules behind the local times"),
@@ -140,10 +141,12 @@ def _snapshot_of(con: duckdb.DuckDBPyConnection) -> int | None:
     ).fetchone()
     if not tables or not tables[0]:
         return None
-    # The changes after a snapshot that has expired are not complete any more.
+    # The changes after a snapshot that has expired are not complete any more; and a lake that was
+    # replaced, or restored from a copy, may have another snapshot of the same number.
     row = con.execute(
         "SELECT max(lake_snapshot) FROM load_info WHERE layout = $1 "
-        "AND lake_snapshot IN (SELECT snapshot_id FROM ducklake_snapshots('lake'))",
+        "AND (lake_snapshot, snapshot_at) IN "
+        "(SELECT (snapshot_id, snapshot_time) FROM ducklake_snapshots('lake'))",
         [_layout()],
     )
     since = row.fetchone()
@@ -198,15 +201,19 @@ def _write_load_info(
     con: duckdb.DuckDBPyConnection, rows: dict[str, int], changed: dict[str, int], snapshot: int
 ) -> None:
     tzdata = con.execute("SELECT tzdata_version FROM lake.lake_info").fetchone()
+    at = con.execute(
+        "SELECT snapshot_time FROM ducklake_snapshots('lake') WHERE snapshot_id = $1", [snapshot]
+    ).fetchone()
     con.execute("DELETE FROM load_info")
     for name, count in rows.items():
         con.execute(
-            "INSERT INTO load_info VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO load_info VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             [
                 name,
                 count,
                 changed[name],
                 snapshot,
+                at[0] if at else None,
                 datetime.now(UTC),
                 version("asleep-pipeline"),
                 tzdata[0] if tzdata else None,

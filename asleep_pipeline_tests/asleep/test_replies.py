@@ -122,6 +122,15 @@ async def test_average_of_unknown_user(asleep: AsleepClient, vendor: Any) -> Non
         await asleep.average_stats("G-1", date(2026, 1, 1), date(2026, 1, 2))
 
 
+async def test_a_404_that_speaks_of_no_user_is_a_wrong_address(
+    asleep: AsleepClient, vendor: Any
+) -> None:
+    """A service of the same make answers like this under a wrong path."""
+    vendor.refuses(404, "Not Found")
+    with pytest.raises(InvalidRequest):
+        await asleep.get_user("u")
+
+
 @pytest.mark.parametrize("body", [b"<h1>Not Found</h1>", b"", b"[]", b'{"error": "x"}'])
 async def test_foreign_404_does_not_make_a_user_look_deleted(
     asleep: AsleepClient, vendor: Any, body: bytes

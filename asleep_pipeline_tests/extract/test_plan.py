@@ -37,9 +37,7 @@ def known(of: SessionItem, **changes: Any) -> KnownDetail:
     return KnownDetail(**(said | changes))
 
 
-def wants(
-    of: SessionItem, detail: KnownDetail | None, listed: str | None = None, *, refetch: bool = False
-) -> bool:
+def wants(of: SessionItem, detail: KnownDetail | None, *listed: str, refetch: bool = False) -> bool:
     """Whether it is asked for, with a recompute window of a week."""
     return wants_detail(of, detail, listed, now=NOW, recompute_days=7, refetch=refetch)
 

@@ -60,10 +60,30 @@ def test_users_who_are_gone_are_not_pulled(lake: Lake) -> None:
     """They stay on the roster, with the instant of the first time they were missed."""
     put_users(lake, roster("u1", "u2", timezone="Asia/Seoul"), now=NOW)
     mark_gone(lake, [LakeUser("u1", "default", None)], NOW)
-    put_users(lake, roster("u1", "u2", timezone="Asia/Seoul"), now=LATER)
+    put_users(lake, roster("u2", timezone="Asia/Seoul"), now=LATER)
     assert pullable(lake) == ["u2"]
     gone = lake.frame("SELECT user_id, timezone, deleted_at FROM lake.users ORDER BY 1").rows()
     assert gone == [("u1", "Asia/Seoul", NOW), ("u2", "Asia/Seoul", None)]
+
+
+def test_a_roster_that_names_a_gone_user_brings_it_back(lake: Lake) -> None:
+    """A wrong key can make users look deleted; the next import is the way back."""
+    put_users(lake, roster("u1"), now=NOW)
+    mark_gone(lake, [LakeUser("u1", "default", None)], NOW)
+    put_users(lake, roster("u1"), now=LATER)
+    assert pullable(lake) == ["u1"]
+
+
+def test_what_a_roster_leaves_blank_stays_as_it_is(lake: Lake) -> None:
+    """The organisation decides the key, so silence must not change it; new users get the default."""
+    put_users(lake, pl.DataFrame({"user_id": ["u1"], "org_id": ["acme"]}), now=NOW)
+    put_users(lake, pl.DataFrame({"user_id": ["u1", "u2"], "birth_year": [1980, None]}), now=LATER)
+    blank = pl.DataFrame(
+        {"user_id": ["u1", "u2"], "org_id": [None, "beta"], "birth_year": [None, 1990]}
+    )
+    put_users(lake, blank, now=LATER)
+    rows = lake.frame("SELECT user_id, org_id, birth_year FROM lake.users ORDER BY 1").rows()
+    assert rows == [("u1", "acme", 1980), ("u2", "beta", 1990)]
 
 
 def test_nobody_gone_is_no_commit(lake: Lake) -> None:

@@ -133,3 +133,15 @@ def test_users_do_not_touch_each_other(stored: Fold) -> None:
     """A listing of one user forgets no session of another."""
     stored.read(Listing("org", "someone else", *MONTH, moment(), frozenset(), ()))
     assert list(stored.changed()) == []
+
+
+def test_a_listing_that_is_kept_late_says_nothing_of_what_a_newer_one_said() -> None:
+    """Two runs may list a user at the same time, and the older listing be committed last."""
+    older, newer = listing(item("CLOSED")), listing(item())
+    empty = listing(window=MONTH)
+    newest = listing(item())
+    assert folded(newer, older).is_complete
+    late = Fold()
+    for event in (newest, empty):
+        late.read(event)
+    assert not late.entries["u"]["s"].is_gone

@@ -242,6 +242,16 @@ def test_a_user_who_is_deleted_meanwhile_is_noticed_by_the_pull(world: SmallWorl
     assert world.pull(FIRST, TODAY).crowd.users == 2
 
 
+def test_a_key_that_knows_nobody_makes_nobody_look_deleted(world: SmallWorld) -> None:
+    """A key of another environment gets a 404 for everyone: that is counted as a failure."""
+    everyone = {person.user_id for person in world.sim.world.people}
+    world.sim.faults.deleted_users |= everyone
+    report = world.pull(FIRST, TODAY)
+    assert (report.crowd.failed, report.crowd.gone) == (len(everyone), [])
+    world.sim.faults.deleted_users -= everyone
+    assert world.pull(FIRST, TODAY).crowd.users == len(everyone)
+
+
 def test_a_broken_user_is_skipped_and_the_others_are_complete(
     world: SmallWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -206,6 +206,14 @@ def test_a_working_file_of_an_expired_snapshot_is_built_anew(bag: Mailbag, path:
     assert report.rows["sessions"] == 0
 
 
+def test_a_lake_that_was_replaced_is_published_anew(bag: Mailbag, path: Path) -> None:
+    """Its snapshots have the same numbers, but another content."""
+    publish(bag.lake, path)
+    with duckdb.connect(str(path.parent / "warehouse" / "working.duckdb")) as con:
+        con.execute("UPDATE load_info SET snapshot_at = snapshot_at - INTERVAL 1 HOUR")
+    assert publish(bag.lake, path).is_full
+
+
 def test_a_place_that_cannot_be_written_is_named(bag: Mailbag, tmp_path: Path) -> None:
     """With what to do; no half file is left."""
     occupied = tmp_path / "asleep.duckdb"

@@ -12,16 +12,22 @@ from asleep_pipeline.warehouse.verify import differences
 
 SAME_ROWS = "published_rows_equal_the_lake"
 
+# After every change, once nothing blocks; without what eager() would wait for in vain: a history
+# without gaps, and the end of a backfill that may run for days.
+WHEN_SOMETHING_CHANGED = (
+    dg.AutomationCondition.eager()
+    .without(~dg.AutomationCondition.any_deps_missing())
+    .without(~dg.AutomationCondition.any_deps_in_progress())
+    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+)
+
 
 @dg.asset(
     deps=["users", "sessions", "average_stats"],
     group_name="asleep",
     kinds={"duckdb"},
     owners=OWNERS,
-    # Without the second part it would wait for a history without gaps.
-    automation_condition=dg.AutomationCondition.eager().without(
-        ~dg.AutomationCondition.any_deps_missing()
-    ),
+    automation_condition=WHEN_SOMETHING_CHANGED,
     check_specs=[
         dg.AssetCheckSpec(
             SAME_ROWS,
