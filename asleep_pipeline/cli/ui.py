@@ -38,12 +38,13 @@ def ui(
     as_json: AsJson = False,
 ) -> None:
     """Open the Dagster UI with its schedules and sensors; on the demo, when there is no key."""
-    from asleep_pipeline.orchestration.instance import dagster_instance
+    from asleep_pipeline.orchestration.instance import dagster_instance, end_dead_runs
     from asleep_pipeline.settings import load_settings
 
     settings = load_settings()
     _check_port(port)
-    dagster_instance(settings.dagster_home).dispose()
+    with dagster_instance(settings.dagster_home) as instance:
+        end_dead_runs(instance)
     with until_stopped(), _api(settings) as environment, _dagster(port, environment) as process:
         url = f"http://127.0.0.1:{port}"
         _wait_until_ready(process, url)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import dagster as dg
 
+PROCESS_TAG = "asleep-pipeline/process"
 _DAGSTER_YAML = """\
 # Written by asleep-pipeline when the file is missing; yours to change.
 telemetry:
@@ -51,3 +53,36 @@ def dagster_instance(home: Path) -> dg.DagsterInstance:
         config.write_text(_DAGSTER_YAML, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.get()
+
+
+def process_tag() -> dict[str, str]:
+    """The tag that says which process a run of ours lives in."""
+    return {PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+
+
+def end_dead_runs(instance: dg.DagsterInstance) -> int:
+    """Mark runs of this machine as failed whose process was killed; Dagster would wait for ever.
+
+    Such a run keeps one of the few places for runs, though nothing of it is left.
+
+    Returns:
+        How many there were.
+    """
+    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+    dead = [run for run in instance.get_runs(started) if _is_dead(run.tags.get(PROCESS_TAG, ""))]
+    for run in dead:
+        instance.report_run_failed(run, "Its process was killed. Run it again: it goes on.")
+    return len(dead)
+
+
+def _is_dead(process: str) -> bool:
+    host, _, pid = process.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it lives, as another user
+        return False
+    return False

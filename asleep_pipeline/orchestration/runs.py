@@ -15,7 +15,7 @@ import dagster as dg
 from asleep_pipeline.errors import AsleepPipelineError
 from asleep_pipeline.lake.users import pullable_users
 from asleep_pipeline.orchestration.definitions import build_definitions
-from asleep_pipeline.orchestration.instance import dagster_instance
+from asleep_pipeline.orchestration.instance import dagster_instance, end_dead_runs, process_tag
 from asleep_pipeline.orchestration.jobs import AVERAGES, PUBLISH, PULL, REFRESH_USERS
 from asleep_pipeline.orchestration.partitions import key_of, month_key, range_tags, spans
 from asleep_pipeline.orchestration.platform import Platform
@@ -66,6 +66,7 @@ class Pipeline:
         self._platform = platform
         self._definitions = build_definitions(platform)
         self._instance = dagster_instance(platform.settings.dagster_home)
+        end_dead_runs(self._instance)
 
     def refresh_users(self) -> Outcome:
         """Ask get-user for everyone on the roster."""
@@ -122,7 +123,9 @@ class Pipeline:
         for job, tags, config in runs:
             with _own_errors():
                 result = self._definitions.resolve_job_def(job).execute_in_process(
-                    instance=self._instance, tags=dict(tags), run_config={**config, **_QUIET}
+                    instance=self._instance,
+                    tags={**tags, **process_tag()},
+                    run_config={**config, **_QUIET},
                 )
             _gather(outcome, result)
         return outcome
