@@ -6,7 +6,6 @@ A CSV file (UTF-8, with a header line) or a Parquet file; only the column `user_
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -25,27 +23,9 @@ from pydantic.dataclasses import dataclass
 
 from asleep_pipeline.errors import UsageError
 from asleep_pipeline.settings import ZoneName, nearest
+from asleep_pipeline.weekdays import Weekdays
 
-_DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _PROBLEMS_SHOWN = 10
-
-
-def _parse_days(value: object) -> object:
-    """Read `sat,sun`, `6,7`, a list of either, or one weekday; ISO numbers, Monday is 1."""
-    items = re.split(r"[\s,;]+", value.strip()) if isinstance(value, str) else value
-    items = [items] if isinstance(items, int) else items
-    if not isinstance(items, list | tuple):
-        return value
-    return tuple(sorted({_parse_day(item) for item in items}))
-
-
-def _parse_day(item: object) -> int:
-    text = str(item).strip().lower()
-    by_name = text[:3] if text.isalpha() else ""
-    number = _DAY_NAMES.index(by_name) + 1 if by_name in _DAY_NAMES else text
-    if str(number) not in set("1234567"):
-        raise ValueError("it should be weekdays such as 'sat,sun' or '6,7'")
-    return int(number)
 
 
 def _check_id(text: str) -> str:
@@ -62,7 +42,6 @@ def _check_birth_year(year: int) -> int:
 
 
 Id = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_check_id)]
-Weekday = Annotated[int, Field(ge=1, le=7)]
 
 
 @dataclass(
@@ -89,7 +68,7 @@ class RosterEntry:
     user_id: Id
     org_id: Id | None = None
     timezone: ZoneName | None = None
-    free_days: Annotated[tuple[Weekday, ...] | None, BeforeValidator(_parse_days)] = None
+    free_days: Weekdays | None = None
     sleep_need_s: Annotated[int, Field(gt=0, le=86_400)] | None = None
     birth_year: Annotated[int, Field(ge=1900), AfterValidator(_check_birth_year)] | None = None
     gender: Literal["male", "female", "non_binary", "other", "prefer_not_to_say"] | None = None

@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -34,6 +35,8 @@ from pydantic_settings import (
 )
 
 from asleep_pipeline.errors import ConfigurationError
+from asleep_pipeline.sleep.parameters import GroupSize, Parameters, Score, SleepOfADay
+from asleep_pipeline.weekdays import Weekdays
 from asleep_pipeline.zones.names import is_zone, known_zones
 
 PREFIX = "ASLEEP_"
@@ -180,6 +183,25 @@ class Settings(BaseSettings):
         int,
         Field(ge=0, le=90, description="Days in which a complete night is read again once a day."),
     ] = 7
+    free_days: Annotated[
+        Weekdays,
+        NoDecode,
+        Field(description="Days off of users whose roster names none, such as `sat,sun`."),
+    ] = (6, 7)
+    sleep_need_s: Annotated[
+        SleepOfADay,
+        Field(description="Sleep that users need whose roster says nothing of it, in s."),
+    ] = 8 * 3600
+    short_sleep_s: Annotated[
+        SleepOfADay, Field(description="A night with less sleep in 24 h counts as short, in s.")
+    ] = 7 * 3600
+    min_group_size: Annotated[
+        GroupSize, Field(description="Figures of groups with fewer users are suppressed.")
+    ] = 5
+    score: Annotated[
+        Score,
+        Field(description="Weights and bands of the sleep score, as TOML table `[score]`."),
+    ] = Score()
     organisations: Annotated[
         dict[str, Organisation],
         Field(
@@ -199,6 +221,11 @@ class Settings(BaseSettings):
         """Order the sources by precedence, first wins."""
         toml = TomlConfigSettingsSource(settings_cls, toml_file=config_path())
         return init_settings, _Environment(settings_cls), dotenv_settings, toml
+
+    @property
+    def parameters(self) -> Parameters:
+        """What the marts are made with."""
+        return Parameters(**{name: getattr(self, name) for name in Parameters.model_fields})
 
     @property
     def lake_dir(self) -> Path:
@@ -224,6 +251,9 @@ class Settings(BaseSettings):
     def budget_path(self) -> Path:
         """The request budget that all processes of this machine share."""
         return self.data_dir / "budget.sqlite"
+
+
+_TABLES: dict[str, type[BaseModel]] = {"organisations": Organisation, "score": Score}
 
 
 def config_path() -> Path:
@@ -256,10 +286,11 @@ def load_settings(**overrides: Any) -> Settings:
         raise ConfigurationError(
             f"{str(path)!r} or '.env' is not UTF-8.", fix="Save it again as UTF-8."
         ) from None
-    except SettingsError:
+    except SettingsError as error:
+        name = str(error).split('"')[1].upper()
         raise ConfigurationError(
-            f"{PREFIX}ORGANISATIONS is not a JSON object.",
-            fix=f"Give the organisations as tables in {path.name} instead.",
+            f"{PREFIX}{name} is not a JSON object.",
+            fix=f"Give it as a table in {path.name} instead.",
         ) from None
 
 
@@ -285,9 +316,15 @@ def settings_table() -> str:
     """The settings as a Markdown table, for the documentation."""
     lines = ["| setting | variable | default | meaning |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, {}) else f"`{field.default}`"
+        default = _shown_default(field.default)
         lines.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {default} | {field.description} |")
     return "\n".join(lines)
+
+
+def _shown_default(value: Any) -> str:
+    if value in (None, {}) or isinstance(value, BaseModel):
+        return ""
+    return f"`{','.join(map(str, value))}`" if isinstance(value, tuple) else f"`{value}`"
 
 
 def _read_key(path: Path, org_id: str) -> SecretStr:
@@ -329,7 +366,7 @@ def _shown(place: tuple[int | str, ...], value: Any) -> str:
 
 def _fix(place: tuple[int | str, ...], *, unknown: bool) -> str:
     *table, name = map(str, place)
-    fields = Organisation.model_fields if table else Settings.model_fields
+    fields = _TABLES[table[0]].model_fields if table else Settings.model_fields
     where = (
         f"[{'.'.join(table)}] of {CONFIG_FILE}" if table else f"{CONFIG_FILE}, or the environment"
     )

@@ -197,10 +197,13 @@ def test_no_refusal_shows_a_secret(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 @given(key=st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=12))
 def test_repr_hides_every_key(key: str) -> None:
-    """Whatever a key looks like, the settings print without it."""
-    settings = Settings(api_key=key, organisations={"acme": {"api_key": key}})  # type: ignore[dict-item, arg-type]
-    assert key not in repr(settings)
-    assert key not in settings.model_dump_json()
+    """Whatever a key looks like, the settings print as they would with any other."""
+    settings, others = (
+        Settings(api_key=k, organisations={"acme": {"api_key": k}})  # type: ignore[dict-item, arg-type]
+        for k in (key, SECRET)
+    )
+    assert repr(settings) == repr(others)
+    assert settings.model_dump_json() == others.model_dump_json()
 
 
 def test_key_of_an_organisation(folder: Path) -> None:
@@ -234,6 +237,35 @@ def test_unusable_key_file(folder: Path, content: str | None) -> None:
     with pytest.raises(ConfigurationError, match=r"acme\.key") as caught:
         key_for(settings, "acme")
     assert "two words" not in str(caught.value)
+
+
+def test_free_days_are_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names or numbers, in the environment as in a roster."""
+    monkeypatch.setenv("ASLEEP_FREE_DAYS", "fri, sat")
+    assert load_settings().parameters.free_days == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("efficiency_weight = 0.9", "add up to 1"),
+        ("consistency_weigth = 0.3", "Did you mean 'consistency_weight'?"),
+        ("consistency_limit_min = -1", r"'score.consistency_limit_min' = -1"),
+        ("duration_bands = [{from_h = 7}]", "to_h"),
+    ],
+)
+def test_impossible_scores_are_named(folder: Path, table: str, said: str) -> None:
+    """A score whose weights, names or bands are wrong is refused with the place."""
+    (folder / "asleep-pipeline.toml").write_text(f"[score]\n{table}\n")
+    with pytest.raises(ConfigurationError, match=said):
+        load_settings()
+
+
+def test_other_weights_are_another_version(folder: Path) -> None:
+    """Scores that were made differently can be told apart."""
+    usual = load_settings().score.version
+    (folder / "asleep-pipeline.toml").write_text("[score]\nconsistency_limit_min = 90\n")
+    assert load_settings().score.version != usual
 
 
 def test_settings_cannot_change() -> None:

@@ -21,7 +21,9 @@ def rebuild(*, as_json: AsJson = False) -> None:
     zones = {name: org.timezone for name, org in settings.organisations.items() if org.timezone}
     lake = Lake.open(settings.lake_dir)
     report = make_anew(lake, organisations=zones, default_zone=settings.timezone)
-    published = publish(lake, settings.warehouse_path, from_scratch=True)
+    published = publish(
+        lake, settings.warehouse_path, parameters=settings.parameters, from_scratch=True
+    )
     show_facts(asdict(report) | {"warehouse": published.path}, as_json=as_json)
 
 

@@ -93,6 +93,7 @@ class Lake:
                 f"The lake at {root} has format {version}; this release reads {FORMAT_VERSION}.",
                 fix="Upgrade asleep-pipeline.",
             )
+        lake._add_missing_tables()
         if shards is not None and shards != stored:
             raise ConfigurationError(
                 f"The lake at {root} was made with {stored} shards, the settings say {shards}.",
@@ -190,6 +191,16 @@ class Lake:
         """The answer of one query against the newest snapshot."""
         with self.read() as con:
             return con.execute(sql, params or []).pl()
+
+    def _add_missing_tables(self) -> None:
+        """A lake of an earlier release lacks the tables that came later."""
+        with self.read() as con:
+            rows = con.execute("SELECT table_name FROM ducklake_table_info('lake')").fetchall()
+        missing = TABLES.keys() - {name for (name,) in rows}
+        if missing:
+            with self.write(f"new tables: {', '.join(sorted(missing))}") as con:
+                for name in sorted(missing):
+                    _create_table(con, TABLES[name])
 
     def _is_made(self) -> bool:
         return self.catalog_path.exists()

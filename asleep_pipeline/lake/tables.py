@@ -337,6 +337,28 @@ LAKE_INFO: Final = Table(
     ),
 )
 
+COHORTS: Final = Table(
+    "cohorts",
+    "Named groups of users, to be compared.",
+    (
+        _text("cohort", "Name", required=True),
+        _text("condition", "Condition in SQL on the columns of dim_user; NULL when it is a list"),
+        _instant("defined_at", "When it was defined", required=True),
+    ),
+    key=("cohort",),
+)
+
+COHORT_LISTS: Final = Table(
+    "cohort_lists",
+    "The users of cohorts that are lists.",
+    (
+        _text("cohort", "Name", required=True),
+        _text("user_id", "Asleep's user id", required=True),
+    ),
+    key=("cohort", "user_id"),
+    sorted_by=("cohort", "user_id"),
+)
+
 TABLES: Final[dict[str, Table]] = {
     table.name: table
     for table in (
@@ -348,6 +370,8 @@ TABLES: Final[dict[str, Table]] = {
         TZ_RULES,
         PROGRESS,
         LAKE_INFO,
+        COHORTS,
+        COHORT_LISTS,
     )
 }
 """Every table of the lake by name."""

@@ -1,5 +1,7 @@
 """Publishing: bring a private working file up to date, copy it aside, rename the copy into place.
 
+The file holds the lake's tables and the marts made of them, all of one snapshot.
+
 Readers of the published file never wait and never see half a build: a rename is atomic, and whoever
 has the old file open keeps it. The working file takes only what changed in the lake since it was
 last brought up to date, so that a small change costs little.
@@ -10,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,14 +26,35 @@ import structlog
 from filelock import FileLock
 
 from asleep_pipeline.errors import WarehouseError
+from asleep_pipeline.lake.cohorts import read_cohorts
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.engine import connect
-from asleep_pipeline.lake.tables import AVERAGE_STATS, QUARANTINE, SESSIONS, USERS, Column, Table
+from asleep_pipeline.lake.tables import (
+    AVERAGE_STATS,
+    QUARANTINE,
+    SESSIONS,
+    TZ_RULES,
+    USERS,
+    Column,
+    Table,
+)
+from asleep_pipeline.sleep import MACROS
+from asleep_pipeline.sleep.parameters import Parameters
+from asleep_pipeline.warehouse.insights import insight_select
+from asleep_pipeline.warehouse.marts.build import SELECTS, refresh_marts, write_parameters
+from asleep_pipeline.warehouse.marts.tables import INSIGHT, MARTS, PARAMETERS, VIEWS
 
 log = structlog.get_logger(__name__)
 
-PUBLISHED = (USERS, SESSIONS, AVERAGE_STATS, QUARANTINE)
-VIEWS = files("asleep_pipeline.warehouse").joinpath("views.sql").read_text(encoding="utf-8")
+PUBLISHED = (USERS, SESSIONS, AVERAGE_STATS, QUARANTINE, TZ_RULES)
+"""Tables of the lake that analysts get."""
+
+_FOLDER = files("asleep_pipeline.warehouse.views")
+_VIEW_SELECTS = {
+    view.name: _FOLDER.joinpath(f"{view.name}.sql").read_text(encoding="utf-8")
+    for view in VIEWS
+    if view is not INSIGHT
+} | {INSIGHT.name: insight_select()}
 LOAD_INFO = Table(
     "load_info",
     "The last load: one row a table.",
@@ -67,18 +91,22 @@ class PublishReport:
     is_full: bool
 
 
-def publish(lake: Lake, path: Path, *, from_scratch: bool = False) -> PublishReport:
+def publish(
+    lake: Lake, path: Path, *, parameters: Parameters | None = None, from_scratch: bool = False
+) -> PublishReport:
     """Publish the newest snapshot of the lake as one DuckDB file.
 
     Args:
         lake: Where from.
         path: The file that analysts open; its working file lives in a folder beside it.
+        parameters: What the marts are made with; the defaults when None.
         from_scratch: Build everything anew, so that nothing deleted lingers in the file.
 
     Raises:
         LakeError: The lake cannot be read.
         WarehouseError: The file cannot be built or moved into place.
     """
+    parameters = parameters or Parameters()
     workshop = path.parent / "warehouse"
     workshop.mkdir(parents=True, exist_ok=True)
     working = workshop / "working.duckdb"
@@ -86,19 +114,21 @@ def publish(lake: Lake, path: Path, *, from_scratch: bool = False) -> PublishRep
         if from_scratch:
             _discard(working)
         try:
-            report = _bring_up_to_date(lake, working, path)
+            report = _bring_up_to_date(lake, working, path, parameters)
         except duckdb.Error as error:
             # It is only a copy of the lake; a damaged one is not worth repairing.
             log.warning("working file discarded", problem=str(error).splitlines()[0])
             _discard(working)
-            report = _build_or_explain(lake, working, path)
+            report = _build_or_explain(lake, working, path, parameters)
         _put_in_place(working, path)
     return report
 
 
-def _build_or_explain(lake: Lake, working: Path, path: Path) -> PublishReport:
+def _build_or_explain(
+    lake: Lake, working: Path, path: Path, parameters: Parameters
+) -> PublishReport:
     try:
-        return _bring_up_to_date(lake, working, path)
+        return _bring_up_to_date(lake, working, path, parameters)
     except duckdb.Error as error:
         raise WarehouseError(
             f"The warehouse {path} cannot be built: {str(error).splitlines()[0]}",
@@ -106,20 +136,26 @@ def _build_or_explain(lake: Lake, working: Path, path: Path) -> PublishReport:
         ) from error
 
 
-def _bring_up_to_date(lake: Lake, working: Path, path: Path) -> PublishReport:
+def _bring_up_to_date(
+    lake: Lake, working: Path, path: Path, parameters: Parameters
+) -> PublishReport:
     snapshot = lake.snapshot_id()
+    layout = _layout(parameters)
     with _workshop(lake, working, snapshot) as con:
-        since = _snapshot_of(con)
+        since = _snapshot_of(con, layout)
         con.execute("BEGIN")
         if since is None:
             _create(con)
-        changed = {t.name: _load(con, t, since, snapshot) for t in PUBLISHED}
-        rows = {t.name: _count(con, f"SELECT count(*) FROM {t.name}") for t in PUBLISHED}
-        _write_load_info(con, rows, changed, snapshot)
+            write_parameters(con, parameters)
+        changed = Counter({t.name: _load(con, t, since, snapshot) for t in PUBLISHED})
+        if since != snapshot:
+            changed += refresh_marts(con, read_cohorts(con))
+        rows = {t.name: _count(con, f"SELECT count(*) FROM {t.name}") for t in (*PUBLISHED, *MARTS)}
+        _write_load_info(con, rows, changed, snapshot, layout)
         con.execute("COMMIT")
         # Without it, the write-ahead log would be missing beside the copy.
         con.execute("CHECKPOINT")
-    return PublishReport(path, snapshot, rows, changed, is_full=since is None)
+    return PublishReport(path, snapshot, rows, dict(changed), is_full=since is None)
 
 
 @contextmanager
@@ -133,7 +169,7 @@ def _workshop(lake: Lake, working: Path, snapshot: int) -> Iterator[duckdb.DuckD
         con.close()
 
 
-def _snapshot_of(con: duckdb.DuckDBPyConnection) -> int | None:
+def _snapshot_of(con: duckdb.DuckDBPyConnection, layout: str) -> int | None:
     """The snapshot that the working file equals; None when it must be built anew."""
     tables = con.execute(
         "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'working' "
@@ -147,24 +183,32 @@ def _snapshot_of(con: duckdb.DuckDBPyConnection) -> int | None:
         "SELECT max(lake_snapshot) FROM load_info WHERE layout = $1 "
         "AND (lake_snapshot, snapshot_at) IN "
         "(SELECT (snapshot_id, snapshot_time) FROM ducklake_snapshots('lake'))",
-        [_layout()],
+        [layout],
     )
     since = row.fetchone()
     return None if since is None or since[0] is None else int(since[0])
 
 
 def _create(con: duckdb.DuckDBPyConnection) -> None:
-    for table in (*PUBLISHED, LOAD_INFO):
+    con.execute(MACROS)
+    for table in (*PUBLISHED, PARAMETERS, *MARTS, LOAD_INFO):
         columns = ", ".join(
             f"{c.name} {c.type}{' NOT NULL' if c.required else ''}" for c in table.published
         )
         con.execute(f"CREATE OR REPLACE TABLE {table.name} ({columns})")
-        con.execute(f"COMMENT ON TABLE {table.name} IS {_quoted(table.description)}")
-        for column in table.published:
-            con.execute(
-                f"COMMENT ON COLUMN {table.name}.{column.name} IS {_quoted(column.comment)}"
-            )
-    con.execute(VIEWS)
+        _comment(con, "TABLE", table)
+    for view in VIEWS:
+        names = ", ".join(view.column_names)
+        con.execute(
+            f"CREATE OR REPLACE VIEW {view.name} AS SELECT {names} FROM ({_VIEW_SELECTS[view.name]})"
+        )
+        _comment(con, "VIEW", view)
+
+
+def _comment(con: duckdb.DuckDBPyConnection, kind: str, table: Table) -> None:
+    con.execute(f"COMMENT ON {kind} {table.name} IS {_quoted(table.description)}")
+    for column in table.published:
+        con.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {_quoted(column.comment)}")
 
 
 def _load(con: duckdb.DuckDBPyConnection, table: Table, since: int | None, upto: int) -> int:
@@ -173,32 +217,35 @@ def _load(con: duckdb.DuckDBPyConnection, table: Table, since: int | None, upto:
     order = f" ORDER BY {', '.join(table.sorted_by)}" if table.sorted_by else ""
     if since == upto:
         return 0
+    keys, changed = ", ".join(table.key), f"changed_{table.name}"
     if since is None or table is QUARANTINE:
         # Few rows, and a key with NULLs: replaced as a whole.
         con.execute(f"DELETE FROM {table.name}")
-        return _count(
+        rows = _count(
             con, f"INSERT INTO {table.name} SELECT {columns} FROM lake.{table.name}{order}"
         )
-    keys = ", ".join(table.key)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {changed} AS SELECT {keys} FROM {table.name}")
+        return rows
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE changed AS SELECT DISTINCT {keys} "
+        f"CREATE OR REPLACE TEMP TABLE {changed} AS SELECT DISTINCT {keys} "
         "FROM ducklake_table_changes('lake', 'main', $1, $2, $3)",
         [table.name, since + 1, upto],
     )
-    con.execute(f"DELETE FROM {table.name} USING changed WHERE {_same_key(table)}")
+    same_key = " AND ".join(f"{table.name}.{name} = {changed}.{name}" for name in table.key)
+    con.execute(f"DELETE FROM {table.name} USING {changed} WHERE {same_key}")
     return _count(
         con,
         f"INSERT INTO {table.name} SELECT {columns} FROM lake.{table.name} "
-        f"SEMI JOIN changed USING ({keys}){order}",
+        f"SEMI JOIN {changed} USING ({keys}){order}",
     )
 
 
-def _same_key(table: Table) -> str:
-    return " AND ".join(f"{table.name}.{name} = changed.{name}" for name in table.key)
-
-
 def _write_load_info(
-    con: duckdb.DuckDBPyConnection, rows: dict[str, int], changed: dict[str, int], snapshot: int
+    con: duckdb.DuckDBPyConnection,
+    rows: dict[str, int],
+    changed: Counter[str],
+    snapshot: int,
+    layout: str,
 ) -> None:
     tzdata = con.execute("SELECT tzdata_version FROM lake.lake_info").fetchone()
     at = con.execute(
@@ -217,14 +264,16 @@ def _write_load_info(
                 datetime.now(UTC),
                 version("asleep-pipeline"),
                 tzdata[0] if tzdata else None,
-                _layout(),
+                layout,
             ],
         )
 
 
-def _layout() -> str:
-    """A hash of the tables' definition; a working file of another release is built anew."""
-    return hashlib.sha256(repr((PUBLISHED, LOAD_INFO, VIEWS)).encode()).hexdigest()[:16]
+def _layout(parameters: Parameters) -> str:
+    """A hash of all definitions; a working file made with others is built anew."""
+    tables = (PUBLISHED, PARAMETERS, MARTS, VIEWS, LOAD_INFO)
+    definitions = repr((tables, MACROS, SELECTS, _VIEW_SELECTS, parameters))
+    return hashlib.sha256(definitions.encode()).hexdigest()[:16]
 
 
 def _put_in_place(working: Path, path: Path) -> None:

@@ -8,6 +8,7 @@ import duckdb
 
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.ducklake import Lake
+from asleep_pipeline.warehouse.publish import PUBLISHED
 
 
 def differences(lake: Lake, path: Path) -> dict[str, list[int]]:
@@ -32,14 +33,14 @@ def differences(lake: Lake, path: Path) -> dict[str, list[int]]:
 def _published_rows(path: Path) -> tuple[dict[str, int], int]:
     try:
         with duckdb.connect(str(path), read_only=True) as con:
-            info = con.execute("SELECT table_name, lake_snapshot FROM load_info").fetchall()
+            info = con.execute("SELECT lake_snapshot FROM load_info").fetchall()
             rows = {
-                name: int(con.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])
-                for name, _ in info
+                table.name: int(con.execute(f"SELECT count(*) FROM {table.name}").fetchall()[0][0])
+                for table in PUBLISHED
             }
     except duckdb.Error as error:
         raise WarehouseError(
             f"The warehouse {path} cannot be read: {str(error).splitlines()[0]}",
             fix="Publish it again: `asleep-pipeline sync`.",
         ) from error
-    return rows, max(snapshot for _, snapshot in info)
+    return rows, max(snapshot for (snapshot,) in info)

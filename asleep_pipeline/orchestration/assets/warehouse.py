@@ -39,9 +39,10 @@ WHEN_SOMETHING_CHANGED = (
     description="One plain DuckDB file for analysts, published from one snapshot of the lake.",
 )
 def warehouse(platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]  # dagster wants it bare beside check_specs
+    settings = platform.settings
     with explained():
         lake = platform.lake()
-        report = publish(lake, platform.settings.warehouse_path)
+        report = publish(lake, settings.warehouse_path, parameters=settings.parameters)
         found = differences(lake, report.path)
     return dg.MaterializeResult(
         metadata={

@@ -1,0 +1,332 @@
+"""Builds the marts, and brings them up to date in proportion to what changed.
+
+A mart is a SELECT over what is there already, restricted to its `scope`: a temporary table of the
+keys that a change can have touched. Those rows are deleted and selected anew; a first build is the
+same with every key in the scope. The SELECTs are the .sql files beside this module.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Final
+
+import duckdb
+
+from asleep_pipeline.errors import WarehouseError
+from asleep_pipeline.lake.cohorts import Cohort
+from asleep_pipeline.lake.tables import Table
+from asleep_pipeline.sleep.parameters import Parameters
+from asleep_pipeline.warehouse.marts.tables import (
+    COHORT_MEMBER,
+    COHORT_WEEK,
+    DIM_USER,
+    FCT_NIGHT,
+    FCT_SESSION,
+    FCT_USER_DAY,
+    ORG_MONTH,
+    ORG_WEEK,
+    PARAMETERS,
+    USER_MONTH,
+    USER_WEEK,
+    WINDOWS_DAYS,
+)
+
+_FOLDER = files("asleep_pipeline.warehouse.marts")
+_SQL: Final = {
+    name: _FOLDER.joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    for name in (
+        "dim_user",
+        "fct_session",
+        "fct_night",
+        "span_figures",
+        "fct_user_day",
+        "user_period",
+        "group_period",
+    )
+}
+SELECTS: Final = "\n".join(_SQL.values())
+"""The text of all marts: another text makes another layout of the published file."""
+
+_SESSIONS_A_PART: Final = 100_000
+"""Bounds the memory of a build."""
+
+_PERIODS: Final = ((USER_WEEK, "week", "7 DAY"), (USER_MONTH, "month", "1 MONTH"))
+_GROUPS: Final = (
+    (ORG_WEEK, USER_WEEK, "mart_user_week"),
+    (ORG_MONTH, USER_MONTH, "mart_user_month"),
+    (COHORT_WEEK, USER_WEEK, "cohort_member JOIN mart_user_week USING (user_id)"),
+)
+
+
+def write_parameters(con: duckdb.DuckDBPyConnection, parameters: Parameters) -> None:
+    """Put down what the marts are made with: one row."""
+    score = parameters.score
+    row = {
+        "free_days": list(parameters.free_days),
+        "sleep_need_s": parameters.sleep_need_s,
+        "short_sleep_s": parameters.short_sleep_s,
+        "min_group_size": parameters.min_group_size,
+        **score.model_dump(exclude={"duration_bands"}),
+        "duration_bands": [band.model_dump() for band in score.duration_bands],
+        "score_version": score.version,
+    }
+    values = ", ".join(f"${name}::{_type_of(name)} AS {name}" for name in row)
+    con.execute(f"DELETE FROM {PARAMETERS.name}")
+    con.execute(f"INSERT INTO {PARAMETERS.name} BY NAME SELECT {values}", row)
+
+
+def refresh_marts(con: duckdb.DuckDBPyConnection, cohorts: Sequence[Cohort] = ()) -> Counter[str]:
+    """Bring every mart up to date with `sessions`, `users` and `mart_parameters`.
+
+    Args:
+        con: A connection to the working file, in a transaction, with a temporary table
+            `changed_sessions` (user_id, session_id): what was inserted, changed or removed since
+            the marts were last brought up to date.
+        cohorts: Groups of users to be looked at week by week.
+
+    Returns:
+        Rows written by mart.
+
+    Raises:
+        WarehouseError: The condition of a cohort cannot be evaluated.
+    """
+    written: Counter[str] = Counter()
+    _refresh_users(con, written)
+    _refresh_members(con, cohorts, written)
+    _find_touched(con)
+    for part in range(_number_of_parts(con)):
+        _refresh_part(con, part, written)
+    _refresh_groups(con, written)
+    return written
+
+
+def _refresh_users(con: duckdb.DuckDBPyConnection, written: Counter[str]) -> None:
+    """Replace `dim_user`, and remember whose nights it makes different."""
+    decisive = "user_id, free_days, sleep_need_s"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE earlier AS SELECT {decisive} FROM dim_user")
+    con.execute(f"DELETE FROM {DIM_USER.name}")
+    written[DIM_USER.name] = _insert(con, DIM_USER, _SQL["dim_user"])
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE changed_users AS
+        SELECT DISTINCT user_id FROM (
+            (SELECT {decisive} FROM dim_user EXCEPT SELECT * FROM earlier)
+            UNION ALL
+            (SELECT * FROM earlier EXCEPT SELECT {decisive} FROM dim_user)
+        )
+        """
+    )
+
+
+def _refresh_members(
+    con: duckdb.DuckDBPyConnection, cohorts: Sequence[Cohort], written: Counter[str]
+) -> None:
+    """Replace `cohort_member`, and remember which cohorts have become different."""
+    con.execute("CREATE OR REPLACE TEMP TABLE earlier AS FROM cohort_member")
+    con.execute(f"DELETE FROM {COHORT_MEMBER.name}")
+    for cohort in cohorts:
+        written[COHORT_MEMBER.name] += _insert_members(con, cohort)
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE changed_cohorts AS
+        SELECT DISTINCT cohort FROM (
+            (FROM cohort_member EXCEPT FROM earlier) UNION ALL (FROM earlier EXCEPT FROM cohort_member)
+        )
+        """
+    )
+
+
+def _insert_members(con: duckdb.DuckDBPyConnection, cohort: Cohort) -> int:
+    among = cohort.condition or "list_contains($users, user_id)"
+    values: dict[str, object] = {"cohort": cohort.name}
+    if cohort.condition is None:
+        values["users"] = list(cohort.user_ids)
+    try:
+        row = con.execute(
+            f"INSERT INTO cohort_member SELECT $cohort, user_id FROM dim_user WHERE ({among}) ORDER BY 2",
+            values,
+        ).fetchone()
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"The cohort {cohort.name!r} cannot be evaluated: {str(error).splitlines()[0]}",
+            fix=f"Define it anew, or `asleep-pipeline cohort drop {cohort.name}`.",
+        ) from error
+    return int(row[0]) if row else 0
+
+
+def _find_touched(con: duckdb.DuckDBPyConnection) -> None:
+    """Which nights and sessions can be different from what the marts say of them.
+
+    A session touches its night date as it was and as it is; by the comparison with the day before
+    and by sleep that reaches over noon also the dates from one before to two after it. Sessions of
+    one date decide together which of them is the main sleep.
+    """
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE changed_nights AS
+        SELECT user_id, night_date FROM fct_session SEMI JOIN changed_sessions USING (user_id, session_id)
+        UNION
+        SELECT user_id, night_date FROM sessions SEMI JOIN changed_sessions USING (user_id, session_id)
+        """
+    )
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE touched_nights AS
+        SELECT user_id, night_date + near::INTEGER AS night_date
+        FROM changed_nights CROSS JOIN (SELECT unnest(range(-1, 3)) AS near)
+        WHERE night_date IS NOT NULL
+        UNION
+        SELECT user_id, night_date FROM fct_night SEMI JOIN changed_users USING (user_id)
+        """
+    )
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE touched_sessions AS
+        SELECT user_id, session_id FROM changed_sessions
+        UNION
+        SELECT user_id, session_id FROM sessions SEMI JOIN changed_nights USING (user_id, night_date)
+        """
+    )
+    # Neighbouring users share a part, so that the tables stay in the order of users.
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE parts AS
+        SELECT user_id, ((sum(n) OVER (ORDER BY user_id) - n) // {_SESSIONS_A_PART})::INTEGER AS part
+        FROM (
+            SELECT user_id, count(*) AS n
+            FROM (SELECT user_id FROM touched_sessions UNION ALL SELECT user_id FROM touched_nights)
+            GROUP BY user_id
+        )
+        """
+    )
+
+
+def _number_of_parts(con: duckdb.DuckDBPyConnection) -> int:
+    row = con.execute("SELECT coalesce(max(part) + 1, 0) FROM parts").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _refresh_part(con: duckdb.DuckDBPyConnection, part: int, written: Counter[str]) -> None:
+    of_part = f"SEMI JOIN (SELECT user_id FROM parts WHERE part = {part}) USING (user_id)"
+    nights = f"(SELECT user_id, night_date FROM touched_nights {of_part})"
+    _scope(con, f"SELECT user_id, session_id FROM touched_sessions {of_part}")
+    written[FCT_SESSION.name] += _replace(con, FCT_SESSION, _SQL["fct_session"])
+    _scope(con, f"SELECT user_id, night_date FROM {nights}")
+    written[FCT_NIGHT.name] += _replace(con, FCT_NIGHT, _SQL["fct_night"])
+    _refresh_windows(con, nights, written)
+    for table, period, length in _PERIODS:
+        _refresh_period(con, table, period, length, nights, written)
+
+
+def _refresh_windows(con: duckdb.DuckDBPyConnection, nights: str, written: Counter[str]) -> None:
+    """A night is in the windows that end with it or up to a window's length later."""
+    days = ", ".join(f"({days})" for days in WINDOWS_DAYS)
+    _scope(
+        con,
+        f"""
+        SELECT DISTINCT user_id, night_date + later::INTEGER AS night_date, window_days
+        FROM {nights}
+        CROSS JOIN (VALUES {days}) AS w(window_days)
+        CROSS JOIN (SELECT unnest(range({max(WINDOWS_DAYS)})) AS later)
+        WHERE later < window_days
+        """,
+    )
+    _delete_scope(con, FCT_USER_DAY)
+    _scope(
+        con,
+        """
+        SELECT user_id, night_date AS until, window_days AS days
+        FROM scope SEMI JOIN (SELECT * FROM fct_night WHERE is_night) USING (user_id, night_date)
+        """,
+    )
+    written[FCT_USER_DAY.name] += _insert(con, FCT_USER_DAY, _of_spans("fct_user_day"))
+
+
+def _refresh_period(
+    con: duckdb.DuckDBPyConnection,
+    table: Table,
+    period: str,
+    length: str,
+    nights: str,
+    written: Counter[str],
+) -> None:
+    _scope(
+        con,
+        f"SELECT DISTINCT user_id, date_trunc('{period}', night_date)::DATE AS {period} FROM {nights}",
+    )
+    _delete_scope(con, table)
+    _scope(
+        con,
+        f"""
+        SELECT user_id, until, date_diff('day', {period}, until) + 1 AS days
+        FROM (SELECT *, ({period} + INTERVAL {length} - INTERVAL 1 DAY)::DATE AS until FROM scope)
+        """,
+    )
+    select = f"SELECT * RENAME (period AS {period}) FROM ({_of_spans('user_period')})"
+    written[table.name] += _insert(con, table, select)
+
+
+def _refresh_groups(con: duckdb.DuckDBPyConnection, written: Counter[str]) -> None:
+    for table, of_users, source in _GROUPS:
+        group, period = table.key
+        con.execute(
+            f"""
+            CREATE OR REPLACE TEMP VIEW grouped AS
+            SELECT {group} AS group_key, {period} AS period, * EXCLUDE ({period}),
+                nights * 2 >= date_diff('day', {period}, {period} + INTERVAL 1 {period}) AS is_enough
+            FROM {source}
+            """
+        )
+        # All groups of the periods that were touched, and all periods of a cohort that is another.
+        _scope(
+            con,
+            f"""
+            SELECT group_key, period
+            FROM (SELECT group_key FROM grouped UNION SELECT {group} FROM {table.name})
+            CROSS JOIN (
+                SELECT DISTINCT date_trunc('{period}', night_date)::DATE AS period FROM touched_nights
+            )
+            UNION
+            SELECT cohort, {period}
+            FROM changed_cohorts CROSS JOIN (SELECT DISTINCT {period} FROM {of_users.name})
+            WHERE '{group}' = '{COHORT_MEMBER.key[0]}'
+            """,
+        )
+        con.execute(
+            f"DELETE FROM {table.name} USING scope WHERE {group} = group_key AND {period} = scope.period"
+        )
+        select = _SQL["group_period"]
+        names = f"group_key AS {group}, period AS {period}"
+        written[table.name] = _insert(con, table, f"SELECT * RENAME ({names}) FROM ({select})")
+
+
+def _of_spans(name: str) -> str:
+    return f"WITH span AS ({_SQL['span_figures']}) {_SQL[name]}"
+
+
+def _scope(con: duckdb.DuckDBPyConnection, select: str) -> None:
+    con.execute(f"CREATE OR REPLACE TEMP TABLE scope AS {select}")
+
+
+def _replace(con: duckdb.DuckDBPyConnection, table: Table, select: str) -> int:
+    _delete_scope(con, table)
+    return _insert(con, table, select)
+
+
+def _delete_scope(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+    same = " AND ".join(f"{table.name}.{name} = scope.{name}" for name in table.key)
+    con.execute(f"DELETE FROM {table.name} USING scope WHERE {same}")
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: Table, select: str) -> int:
+    names = ", ".join(table.column_names)
+    row = con.execute(
+        f"INSERT INTO {table.name} BY NAME SELECT {names} FROM ({select}) ORDER BY {', '.join(table.sorted_by)}"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _type_of(name: str) -> str:
+    return next(column.type for column in PARAMETERS.columns if column.name == name)
