@@ -5,6 +5,8 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition,
 )
 
+from asleep_pipeline.orchestration.assets.warehouse import WAREHOUSE
+
 REFRESH_USERS = "refresh_users"
 PULL = "pull"
 AVERAGES = "averages"
@@ -31,7 +33,7 @@ def build_jobs() -> list[UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             PUBLISH,
-            selection=dg.AssetSelection.assets("warehouse"),
+            selection=dg.AssetSelection.assets(WAREHOUSE) | dg.AssetSelection.groups("marts"),
             description="Publish the warehouse from the lake.",
         ),
     ]

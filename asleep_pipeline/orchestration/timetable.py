@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pendulum
 
+from asleep_pipeline.orchestration.assets.warehouse import WAREHOUSE
 from asleep_pipeline.orchestration.jobs import AVERAGES, PULL, REFRESH_USERS
 from asleep_pipeline.orchestration.partitions import FIRST_DATE, key_of, month_key, range_tags
 from asleep_pipeline.orchestration.platform import Platform
@@ -92,7 +93,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
     publish = dg.AutomationConditionSensorDefinition(
         "publish_after_changes",
-        target=dg.AssetSelection.assets("warehouse"),
+        target=dg.AssetSelection.assets(WAREHOUSE) | dg.AssetSelection.groups("marts"),
         default_status=status,
         description="Publishes the warehouse when what it is built from has changed.",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
 from asleep_pipeline.errors import UsageError
@@ -32,7 +33,12 @@ from asleep_pipeline.settings import load_settings
 from asleep_pipeline_tests.small_world import TODAY, SmallWorld, small_world
 
 START = TODAY - timedelta(days=3)
-ASSETS = ("users", "raw_sessions", "sessions", "average_stats", "warehouse")
+MARTS = (
+    *("dim_user", "fct_session", "fct_night", "fct_user_day", "mart_user_week", "mart_user_month"),
+    *("mart_org_week", "mart_org_month", "mart_cohort_week"),
+)
+REPORTS = ("weekly_reports", "monthly_reports")
+ASSETS = ("users", "raw_sessions", "sessions", "average_stats", "warehouse", *MARTS, *REPORTS)
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,9 @@ def test_each_asset_says_what_it_is(loaded: Loaded) -> None:
         assert node.description
         assert node.owners == ["team:sleep-data"]
         assert node.kinds
-        schema = node.metadata["dagster/column_schema"]
-        assert all(column.description for column in schema.columns)
+        assert name in REPORTS or all(
+            column.description for column in node.metadata["dagster/column_schema"].columns
+        )
 
 
 def test_checks_stand_beside_their_assets_and_block_where_wrong_data_would_spread(
@@ -154,6 +161,49 @@ def test_numbers_of_several_shards_or_months_are_summed() -> None:
         "pages": number(2),
         "users": number(3),
     }
+
+
+def test_the_marts_tell_their_rows(loaded: Loaded) -> None:
+    """Each is an asset of its own, made in the step that publishes the file."""
+    rows = {name: loaded.told(name)[0]["dagster/row_count"] for name in MARTS}
+    assert rows["fct_session"] == len(loaded.world.truth(START, TODAY))
+    assert rows["fct_user_day"] == 3 * len(nights_that_count(loaded))
+    assert rows["dim_user"] == 4
+
+
+def test_a_run_shows_a_hypnogram(loaded: Loaded) -> None:
+    """As a picture within its metadata; four users are too few for a picture of all."""
+    shown = [told["newest_hypnogram"] for told in loaded.told("sessions")]
+    assert all(picture.startswith("![Hypnogram") for picture in shown)
+    assert all("(data:image/png;base64,iVBOR" in picture for picture in shown)
+    assert "sleep_by_night_date" not in loaded.told("fct_night")[0]
+
+
+def nights_that_count(loaded: Loaded) -> list[Any]:
+    """From the published file."""
+    with duckdb.connect(str(loaded.world.platform.settings.warehouse_path), read_only=True) as con:
+        return con.execute("SELECT * FROM fct_night WHERE is_night").fetchall()
+
+
+def test_the_file_is_published_after_a_change_and_only_then(loaded: Loaded) -> None:
+    """Whatever is in it is published with it, and what was published asks for nothing more."""
+    definitions = build_definitions(loaded.world.platform)
+    instance = dg.DagsterInstance.get()
+
+    def requested(cursor: Any) -> tuple[Any, set[str]]:
+        result = dg.evaluate_automation_conditions(definitions, instance=instance, cursor=cursor)
+        keys = {key for key in graph_keys if result.get_num_requested(dg.AssetKey(key))}
+        return result.cursor, keys
+
+    graph_keys = ("warehouse", *MARTS)
+    cursor, _ = requested(None)
+    instance.report_runless_asset_event(dg.AssetMaterialization("users"))
+    cursor, after_a_change = requested(cursor)
+    assert "warehouse" in after_a_change
+    loaded.pipeline.publish()
+    for _ in range(3):
+        cursor, after_publishing = requested(cursor)
+        assert after_publishing == set()
 
 
 def test_one_partition_can_be_run_alone_as_the_ui_does(loaded: Loaded) -> None:

@@ -9,6 +9,7 @@ from asleep_pipeline.orchestration import story
 from asleep_pipeline.orchestration.checks import check_results, check_specs
 from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.partitions import LONGEST_WINDOW_DAYS, grid, windows
+from asleep_pipeline.orchestration.pictures import newest_hypnogram
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.orchestration.telling import OWNERS, tell_partitions
 
@@ -63,6 +64,9 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
                     end=window.end,
                 ),
             }
+            picture = newest_hypnogram(lake, shard=shard, start=window.start, end=window.end)
+            if picture:
+                news["newest_hypnogram"] = picture
             told = story.added(told, news)
         return dg.MaterializeResult(
             metadata=told, check_results=check_results("sessions", lake, judged)
