@@ -35,24 +35,15 @@ SELECT
     CASE WHEN age < 35 THEN 'under 35' WHEN age < 55 THEN '35 to 54' ELSE '55 and over' END AS age,
     count(DISTINCT user_id) AS people,
     count(*) AS nights,
-    round(avg(sleep_h) FILTER (NOT is_free), 2) AS sleep_h_workdays,
-    round(avg(sleep_h) FILTER (is_free), 2) AS sleep_h_free_days,
-    round(60 * (avg(middle_h) FILTER (is_free) - avg(middle_h) FILTER (NOT is_free)))::INTEGER
-        AS later_min_free_days
+    round(avg(tst_s) FILTER (NOT is_free_day) / 3600, 2) AS sleep_h_workdays,
+    round(avg(tst_s) FILTER (is_free_day) / 3600, 2) AS sleep_h_free_days,
+    round(
+        avg(midpoint_min) FILTER (is_free_day) - avg(midpoint_min) FILTER (NOT is_free_day)
+    )::INTEGER AS later_min_free_days
 FROM (
-    SELECT
-        user_id,
-        year(night_date) - birth_year AS age,
-        list_contains(free_days, isodow(night_date)) AS is_free,
-        time_in_sleep / 3600 AS sleep_h,
-        -- The middle of the sleep, in hours from the midnight before waking up.
-        epoch(started_at_local - night_date + (sleep_time - started_at)
-            + (wake_time - sleep_time) / 2) / 3600 AS middle_h
-    FROM sessions
-    JOIN users USING (user_id)
-    -- Each person's longest sleep that ended on a date: the others are naps.
-    WHERE time_in_sleep > 0
-    QUALIFY row_number() OVER (PARTITION BY user_id, night_date ORDER BY time_in_sleep DESC) = 1
+    SELECT *, year(night_date) - birth_year AS age
+    FROM fct_night JOIN dim_user USING (user_id)
+    WHERE is_night
 )
 GROUP BY 1
 ORDER BY min(age)
@@ -122,19 +113,22 @@ def _tell_next(settings: Settings) -> None:
     if settings.data_dir != Path.cwd() / "data":
         program = f"{program} --data-dir {shlex.quote(_shown(settings.data_dir))}"
     file = _shown(settings.warehouse_path)
-    nights = "SELECT night_date, count(*) AS sessions FROM sessions GROUP BY ALL ORDER BY ALL"
+    hours = "SELECT night_date, round(tst_s / 3600, 1) AS sleep_h FROM fct_night ORDER BY ALL DESC"
     note(
         f"""
 The runs, partitions and checks in the browser:
   {program} ui
 What is loaded:
   {program} status
-Ask from the shell, or with DuckDB's own:
-  {program} query "{nights}"
+Charts of every night, organisation and cohort in the browser:
+  {program} dashboard
+Ask from the shell, or with DuckDB's own; `query --list` names twenty questions:
+  {program} query short-nights-this-week
+  {program} query "{hours}"
   duckdb -readonly {shlex.quote(file)}
 In Python:
   import duckdb
-  duckdb.connect({file!r}, read_only=True).sql("FROM sessions").show()"""
+  duckdb.connect({file!r}, read_only=True).sql("FROM fct_night").show()"""
     )
 
 
