@@ -1,31 +1,42 @@
-"""The parts of the README that derive from the code: settings and tables.
+"""The parts of the documentation that derive from the code: settings and tables.
 
-`python -m asleep_pipeline.reference README.md` writes them between their markers anew.
+`python -m asleep_pipeline.reference FILE...` writes them between their markers anew.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from asleep_pipeline.lake.tables import Table
 from asleep_pipeline.settings import settings_table
+from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS, VIEWS
 from asleep_pipeline.warehouse.publish import LOAD_INFO, PUBLISHED
 
 
 def with_reference(text: str) -> str:
-    """The text with every generated part brought up to date."""
-    for name, part in {"settings": settings_table(), "tables": tables_reference()}.items():
+    """The text with every generated part that it has a place for brought up to date."""
+    for name, part in _parts().items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-        head, _, rest = text.partition(begin)
-        tail = rest.partition(end)[2]
-        text = f"{head}{begin}\n{part}\n{end}{tail}"
+        if begin in text:
+            head, _, rest = text.partition(begin)
+            text = f"{head}{begin}\n{part}\n{end}{rest.partition(end)[2]}"
     return text
 
 
-def tables_reference() -> str:
-    """Every published table with its columns and units, as Markdown to unfold."""
-    return "\n\n".join(_table(table) for table in (*PUBLISHED, LOAD_INFO))
+def _parts() -> dict[str, str]:
+    return {
+        "settings": settings_table(),
+        "lake tables": _tables((*PUBLISHED, LOAD_INFO)),
+        "marts": _tables((*MARTS, PARAMETERS)),
+        "views": _tables(VIEWS),
+    }
+
+
+def _tables(tables: Iterable[Table]) -> str:
+    """Every table with its columns and units, as Markdown to unfold."""
+    return "\n\n".join(map(_table, tables))
 
 
 def _table(table: Table) -> str:
@@ -51,5 +62,6 @@ def _table(table: Table) -> str:
 
 
 if __name__ == "__main__":
-    readme = Path(sys.argv[1])
-    readme.write_text(with_reference(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in sys.argv[1:]:
+        file = Path(name)
+        file.write_text(with_reference(file.read_text(encoding="utf-8")), encoding="utf-8")

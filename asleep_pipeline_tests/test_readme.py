@@ -89,9 +89,12 @@ def test_every_command_is_in_the_readme() -> None:
     assert names <= documented
 
 
-def test_generated_parts_are_up_to_date() -> None:
-    """Settings and tables in the README are those of the code: `make docs` writes them."""
-    assert with_reference(README) == README
+@pytest.mark.parametrize("page", ["README.md", "docs/tables.md"])
+def test_generated_parts_are_up_to_date(page: str) -> None:
+    """Settings and tables in the documentation are those of the code: `make docs` writes them."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "begin -->" in text
+    assert with_reference(text) == text
 
 
 def test_python_example_is_typed_and_runs(simulator: RunningSimulator) -> None:
