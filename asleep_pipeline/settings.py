@@ -243,6 +243,11 @@ class Settings(BaseSettings):
         return self.data_dir / "asleep.duckdb"
 
     @property
+    def reports_dir(self) -> Path:
+        """Folder of the weekly and monthly reports."""
+        return self.data_dir / "reports"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's instance folder: runs, events, schedules."""
         return self.data_dir / "dagster"

@@ -11,10 +11,12 @@ REFRESH_USERS = "refresh_users"
 PULL = "pull"
 AVERAGES = "averages"
 PUBLISH = "publish"
+REPORT_WEEKS = "report_weeks"
+REPORT_MONTHS = "report_months"
 
 
 def build_jobs() -> list[UnresolvedAssetJobDefinition]:
-    """The four jobs."""
+    """The jobs that make assets."""
     return [
         dg.define_asset_job(
             REFRESH_USERS,
@@ -35,5 +37,15 @@ def build_jobs() -> list[UnresolvedAssetJobDefinition]:
             PUBLISH,
             selection=dg.AssetSelection.assets(WAREHOUSE) | dg.AssetSelection.groups("marts"),
             description="Publish the warehouse from the lake.",
+        ),
+        dg.define_asset_job(
+            REPORT_WEEKS,
+            selection=dg.AssetSelection.assets("weekly_reports"),
+            description="Write the reports of weeks from what is published.",
+        ),
+        dg.define_asset_job(
+            REPORT_MONTHS,
+            selection=dg.AssetSelection.assets("monthly_reports"),
+            description="Write the reports of months from what is published.",
         ),
     ]

@@ -7,10 +7,17 @@ import dagster as dg
 import pendulum
 
 from asleep_pipeline.orchestration.assets.warehouse import WAREHOUSE
-from asleep_pipeline.orchestration.jobs import AVERAGES, PULL, REFRESH_USERS
+from asleep_pipeline.orchestration.jobs import (
+    AVERAGES,
+    PULL,
+    REFRESH_USERS,
+    REPORT_MONTHS,
+    REPORT_WEEKS,
+)
 from asleep_pipeline.orchestration.partitions import FIRST_DATE, key_of, month_key, range_tags
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.orchestration.upkeep import maintenance
+from asleep_pipeline.reports.period import month_of, week_of
 from asleep_pipeline.settings import Settings
 
 REPOLL_EVERY_S = 30 * 60
@@ -37,7 +44,7 @@ def averages_run(shard: int, month: date) -> dg.RunRequest:
 
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """Daily sync, monthly averages, weekly refresh and maintenance; all in UTC."""
+    """Daily sync, monthly averages, reports, weekly refresh and maintenance; all in UTC."""
     is_on = _has_key(settings)
     status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
 
@@ -56,6 +63,21 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         for shard in range(settings.shards):
             yield averages_run(shard, date(month.year, month.month, 1))
 
+    # After the sync of the morning has been published.
+    @dg.schedule(job_name=REPORT_WEEKS, cron_schedule="0 9 * * 1", default_status=status)
+    def weekly_reporting(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        """The week that ended yesterday."""
+        last = week_of(_scheduled(context).date()).before()
+        return dg.RunRequest(partition_key=last.start_date.isoformat())
+
+    @dg.schedule(
+        job_name=REPORT_MONTHS, cron_schedule=f"0 9 {AVERAGES_DAY} * *", default_status=status
+    )
+    def monthly_reporting(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        """The month that ended, once its nights are final."""
+        last = month_of(_scheduled(context).date()).before()
+        return dg.RunRequest(partition_key=last.start_date.isoformat())
+
     weekly_refresh = dg.ScheduleDefinition(
         name="weekly_refresh",
         job_name=REFRESH_USERS,
@@ -70,7 +92,14 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         default_status=status,
         description="Compaction, expiry and clean-up of the lake.",
     )
-    return [daily_sync, monthly_averages, weekly_refresh, weekly_maintenance]
+    return [
+        daily_sync,
+        monthly_averages,
+        weekly_reporting,
+        monthly_reporting,
+        weekly_refresh,
+        weekly_maintenance,
+    ]
 
 
 def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:

@@ -4,6 +4,7 @@ import dagster as dg
 
 from asleep_pipeline.orchestration.assets.average_stats import build_average_stats
 from asleep_pipeline.orchestration.assets.raw_sessions import build_raw_sessions
+from asleep_pipeline.orchestration.assets.reports import build_reports
 from asleep_pipeline.orchestration.assets.sessions import build_sessions
 from asleep_pipeline.orchestration.assets.users import users
 from asleep_pipeline.orchestration.assets.warehouse import warehouse
@@ -17,4 +18,5 @@ def build_assets(shards: int) -> list[dg.AssetsDefinition]:
         build_sessions(shards),
         build_average_stats(shards),
         warehouse,
+        *build_reports(),
     ]
