@@ -31,8 +31,9 @@ lint: $(READY) ## Check style, format and types
 bench: $(READY) ## Measure throughput and memory
 	$(BIN)/python -m benchmarks
 
-docs: $(READY) ## Write the generated parts of the README again
-	$(BIN)/python -m asleep_pipeline.reference README.md
+docs: $(READY) ## Write the generated parts of the README and docs/ again
+	$(BIN)/python -m asleep_pipeline.reference README.md docs/tables.md
+	$(BIN)/python -m asleep_pipeline.questions_page docs/questions.md
 
 lock: $(READY) ## Resolve the dependencies again and write the lock files
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock

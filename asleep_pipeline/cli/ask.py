@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +18,9 @@ from asleep_pipeline.cli._output import AsJson, note, print_json, show_facts, sh
 from asleep_pipeline.errors import UsageError
 
 ROWS_SHOWN = 50
+_LONGEST_CELL = 60
 _FIX = "SHOW TABLES and DESCRIBE sessions say what there is."
+_LIST = "`asleep-pipeline query --list` shows the questions."
 
 
 class Answer(StrEnum):
@@ -34,27 +38,40 @@ class ExportFormat(StrEnum):
 
 
 def query(
-    sql: Annotated[
-        str, typer.Argument(help="A statement in DuckDB's SQL; quote it for the shell.")
-    ],
+    asked: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SQL|NAME",
+            help="A statement in DuckDB's SQL, quoted for the shell, or a question's name.",
+        ),
+    ] = None,
     *,
+    list_questions: Annotated[
+        bool, typer.Option("--list", help="Show the questions that have a name.")
+    ] = False,
+    user: Annotated[str | None, typer.Option(help="A question about this user only.")] = None,
+    organisation: Annotated[
+        str | None, typer.Option(help="A question about this organisation only.")
+    ] = None,
     answer: Annotated[
         Answer, typer.Option("--format", help=f"A table shows {ROWS_SHOWN} rows, the others all.")
     ] = Answer.TABLE,
     as_json: AsJson = False,
 ) -> None:
     """Ask the published file; nothing in it can be changed."""
+    as_json = as_json or answer is Answer.JSON
+    if list_questions:
+        show_rows(_listed(), as_json=as_json, title="Questions")
+        return
     is_table = answer is Answer.TABLE and not as_json
-    columns, rows = ask(sql, limit=ROWS_SHOWN + 1 if is_table else -1)
-    if as_json or answer is Answer.JSON:
+    sql, values = _statement(asked or "", user=user, organisation=organisation)
+    columns, rows = ask(sql, values, limit=ROWS_SHOWN + 1 if is_table else -1)
+    if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     elif answer is Answer.CSV:
         csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
     else:
-        shown = [dict(zip(columns, row, strict=True)) for row in rows[:ROWS_SHOWN]]
-        show_rows(shown, as_json=False)
-        if len(rows) > ROWS_SHOWN:
-            note(f"The first {ROWS_SHOWN} rows; --format csv and --format json give all.")
+        _show_table(columns, rows)
 
 
 def export(
@@ -78,8 +95,15 @@ def export(
     show_facts({"folder": folder.absolute()} | rows, as_json=as_json)
 
 
-def ask(sql: str, *, limit: int = -1) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows of one query on the published file; at most `limit` rows unless negative.
+def ask(
+    sql: str, values: Mapping[str, object] | None = None, *, limit: int = -1
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns and rows of one query on the published file.
+
+    Args:
+        sql: The query.
+        values: Its named parameters.
+        limit: At most so many rows unless negative.
 
     Raises:
         UsageError: The query cannot be answered.
@@ -94,13 +118,50 @@ def ask(sql: str, *, limit: int = -1) -> tuple[list[str], list[tuple[Any, ...]]]
         raise UsageError("The query is empty.", fix=_FIX)
     with read_warehouse(load_settings().warehouse_path) as con:
         try:
-            result = con.execute(sql)
+            result = con.execute(sql, values or [])
             rows = result.fetchmany(limit) if limit >= 0 else result.fetchall()
         except duckdb.Error as error:
             # What follows the first line quotes the query and points into it.
             problem = f"The query cannot be answered: {str(error).partition(chr(10))[0]}"
             raise UsageError(problem, fix=_FIX) from error
         return _distinct([column[0] for column in result.description or []]), rows
+
+
+def _listed() -> list[dict[str, Any]]:
+    from asleep_pipeline.warehouse.questions import questions
+
+    return [{"name": q.name, "question": q.text} for q in questions().values()]
+
+
+def _statement(
+    asked: str, *, user: str | None, organisation: str | None
+) -> tuple[str, dict[str, object]]:
+    """The SQL that was asked for, by a question's name or as it is, and its parameters."""
+    from asleep_pipeline.settings import nearest
+    from asleep_pipeline.warehouse.questions import questions
+
+    if question := questions().get(asked):
+        return question.sql, question.values(user=user, organisation=organisation)
+    if re.fullmatch(r"[\w-]+", asked):
+        raise UsageError(
+            f"There is no question {asked!r}. {nearest(asked, questions())}".rstrip(), fix=_LIST
+        )
+    if user is not None or organisation is not None:
+        raise UsageError("Only a question with a name takes a user or an organisation.", fix=_LIST)
+    return asked, {}
+
+
+def _show_table(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
+    shown = [map(_shortened, row) for row in rows[:ROWS_SHOWN]]
+    show_rows([dict(zip(columns, row, strict=True)) for row in shown], as_json=False)
+    if len(rows) > ROWS_SHOWN:
+        note(f"The first {ROWS_SHOWN} rows; --format csv and --format json give all.")
+
+
+def _shortened(value: Any) -> Any:
+    """A list of stages alone would fill a screen."""
+    text = str(value)
+    return value if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from asleep_pipeline.cli._run import ExitCode
+from asleep_pipeline.warehouse.questions import questions
 from asleep_pipeline_tests.cli.desk import Desk
 
 
@@ -44,6 +45,56 @@ def test_query_that_cannot_be_answered(loaded: Desk, sql: str) -> None:
     said = loaded("query", sql)
     assert (said.code, said.out) == (ExitCode.USAGE, "")
     assert "DESCRIBE sessions" in said.err
+    assert len(said.err.splitlines()) == 2
+
+
+def test_long_values_are_cut_for_people_only(loaded: Desk) -> None:
+    """A list of a thousand stages takes one short cell of a table, and all of it in CSV and JSON."""
+    sql = "SELECT range(1000) AS stages, repeat('x', 60) AS text"
+    said = loaded("query", sql)
+    assert max(map(len, said.out.splitlines())) < 140
+    assert "…" in said.out
+    assert "x" * 60 in said.out
+    assert "999]" in loaded("query", sql, "--format", "csv").out
+    assert len(loaded("query", sql, "--json").data[0]["stages"]) == 1000
+
+
+def test_questions_are_listed(desk: Desk) -> None:
+    """Every question with its name and its text; no published file is needed for that."""
+    listed = desk("query", "--list", "--json").data
+    assert [row["name"] for row in listed] == list(questions())
+    assert all(row["question"].endswith("?") for row in listed)
+    assert "sleep-debt" in desk("query", "--list").out
+
+
+def test_question_is_asked_by_its_name(loaded: Desk) -> None:
+    """Of everybody, or of one user; the answer comes as that of any query."""
+    everybody = loaded("query", "last-night", "--json").data
+    assert len(everybody) == 3
+    user = everybody[1]["user_id"]
+    assert loaded("query", "last-night", "--user", user, "--json").data == [everybody[1]]
+    assert user in loaded("query", "last-night", "--user", user).out
+    assert loaded("query", "last-night", "--organisation", "elsewhere", "--json").data == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("streak",), "'streaks'"),
+        (("sessions",), "no question 'sessions'"),
+        (("SELECT 1", "--user", "ada"), "with a name"),
+        (("SELECT 1", "--organisation", "acme"), "with a name"),
+        (("organisation-trend", "--user", "ada"), "takes no user"),
+        ((), "empty"),
+    ],
+)
+def test_question_that_cannot_be_asked(
+    loaded: Desk, arguments: tuple[str, ...], named: str
+) -> None:
+    """What is no question, or takes no such option, is refused with what to do."""
+    said = loaded("query", *arguments)
+    assert (said.code, said.out) == (ExitCode.USAGE, "")
+    assert named in said.err
     assert len(said.err.splitlines()) == 2
 
 

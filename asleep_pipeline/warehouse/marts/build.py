@@ -52,7 +52,6 @@ SELECTS: Final = "\n".join(_SQL.values())
 _SESSIONS_A_PART: Final = 100_000
 """Bounds the memory of a build."""
 
-_PERIODS: Final = ((USER_WEEK, "week", "7 DAY"), (USER_MONTH, "month", "1 MONTH"))
 _GROUPS: Final = (
     (ORG_WEEK, USER_WEEK, "mart_user_week"),
     (ORG_MONTH, USER_MONTH, "mart_user_month"),
@@ -145,14 +144,16 @@ def _insert_members(con: duckdb.DuckDBPyConnection, cohort: Cohort) -> int:
         values["users"] = list(cohort.user_ids)
     try:
         row = con.execute(
-            f"INSERT INTO cohort_member SELECT $cohort, user_id FROM dim_user WHERE ({among}) ORDER BY 2",
+            f"INSERT INTO cohort_member SELECT $cohort, user_id FROM dim_user WHERE (\n{among}\n) "
+            "ORDER BY 2",
             values,
         ).fetchone()
     except duckdb.Error as error:
+        # What DuckDB says of a value would name a user.
         raise WarehouseError(
-            f"The cohort {cohort.name!r} cannot be evaluated: {str(error).splitlines()[0]}",
+            f"The condition of the cohort {cohort.name!r} fails: {type(error).__name__}.",
             fix=f"Define it anew, or `asleep-pipeline cohort drop {cohort.name}`.",
-        ) from error
+        ) from None
     return int(row[0]) if row else 0
 
 
@@ -216,8 +217,8 @@ def _refresh_part(con: duckdb.DuckDBPyConnection, part: int, written: Counter[st
     _scope(con, f"SELECT user_id, night_date FROM {nights}")
     written[FCT_NIGHT.name] += _replace(con, FCT_NIGHT, _SQL["fct_night"])
     _refresh_windows(con, nights, written)
-    for table, period, length in _PERIODS:
-        _refresh_period(con, table, period, length, nights, written)
+    for table in (USER_WEEK, USER_MONTH):
+        _refresh_period(con, table, nights, written)
 
 
 def _refresh_windows(con: duckdb.DuckDBPyConnection, nights: str, written: Counter[str]) -> None:
@@ -245,13 +246,9 @@ def _refresh_windows(con: duckdb.DuckDBPyConnection, nights: str, written: Count
 
 
 def _refresh_period(
-    con: duckdb.DuckDBPyConnection,
-    table: Table,
-    period: str,
-    length: str,
-    nights: str,
-    written: Counter[str],
+    con: duckdb.DuckDBPyConnection, table: Table, nights: str, written: Counter[str]
 ) -> None:
+    period = table.key[-1]
     _scope(
         con,
         f"SELECT DISTINCT user_id, date_trunc('{period}', night_date)::DATE AS {period} FROM {nights}",
@@ -261,7 +258,7 @@ def _refresh_period(
         con,
         f"""
         SELECT user_id, until, date_diff('day', {period}, until) + 1 AS days
-        FROM (SELECT *, ({period} + INTERVAL {length} - INTERVAL 1 DAY)::DATE AS until FROM scope)
+        FROM (SELECT *, ({period} + INTERVAL 1 {period} - INTERVAL 1 DAY)::DATE AS until FROM scope)
         """,
     )
     select = f"SELECT * RENAME (period AS {period}) FROM ({_of_spans('user_period')})"

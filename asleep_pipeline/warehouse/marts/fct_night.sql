@@ -51,10 +51,10 @@ night AS (
 near AS (
     SELECT s.user_id, s.session_id, hypnogram(s.sleep_stages) AS series
     FROM sessions AS s
-    WHERE EXISTS (
-        SELECT 1 FROM asked AS a
-        WHERE a.user_id = s.user_id AND s.night_date BETWEEN a.night_date - 1 AND a.night_date + 1
-    )
+    SEMI JOIN (
+        SELECT user_id, night_date + step::INTEGER AS night_date
+        FROM asked CROSS JOIN (SELECT unnest([-1, 0, 1]) AS step)
+    ) USING (user_id, night_date)
 ),
 
 timed AS (
@@ -88,31 +88,38 @@ stretch AS (
     WHERE unchanged < length(series) AND clock_step_min > 0
 ),
 
--- 2880 epochs a day.
-padded AS (
-    SELECT user_id, day, repeat('W', 2880 + epoch) || rpad(series, (2 * 2880 - epoch)::INTEGER, 'W') AS series
-    FROM (
-        SELECT
-            user_id,
-            series,
-            (started_local + INTERVAL 12 HOUR)::DATE AS day,
-            (epoch(started_local + INTERVAL 12 HOUR)::BIGINT % 86400) // 30 AS epoch
-        FROM stretch
-        WHERE length(series) > 0
-    )
+-- A day has 2880 epochs; a stretch ends at noon at the latest, and goes on the next day.
+placed AS (
+    SELECT
+        user_id,
+        (started_local + INTERVAL 12 HOUR)::DATE AS day,
+        (floor(epoch(started_local + INTERVAL 12 HOUR))::BIGINT % 86400) // 30 AS place,
+        series
+    FROM stretch
+    WHERE length(series) > 0
 ),
 
+within_day AS (
+    SELECT user_id, day, place, substring(series, 1, 2880 - place) AS series
+    FROM placed
+    UNION ALL
+    SELECT user_id, day + 1, 0, substring(series, 2880 - place + 1, 2880)
+    FROM placed
+    WHERE place + length(series) > 2880
+),
+
+-- A bit for each epoch of the day.
 bits AS (
     SELECT
         user_id,
-        day + number::INTEGER AS night_date,
-        bit_or(translate(part, 'WLDRU', '01110')::BIT) AS asleep,
-        bit_or(translate(part, 'WLDRU', '00001')::BIT) AS unknown
+        day AS night_date,
+        bit_or((before || translate(series, 'WLDRU', '01110') || behind)::BIT) AS asleep,
+        bit_or((before || translate(series, 'WLDRU', '00001') || behind)::BIT) AS unknown
     FROM (
-        SELECT user_id, day, unnest([0, 1]) AS number, substring(series, 2880 * (unnest([0, 1]) + 1) + 1, 2880) AS part
-        FROM padded
+        SELECT *, repeat('0', place) AS before, repeat('0', 2880 - place - length(series)) AS behind
+        FROM within_day
     )
-    GROUP BY user_id, day + number::INTEGER
+    GROUP BY user_id, day
 ),
 
 observed AS (

@@ -1,10 +1,36 @@
 -- Weeks or months of groups, of `scope` (group_key, period), from `grouped`: user periods with
 -- the group_key of each group that the user is in.
 
-WITH figures AS (
+WITH members AS (
+    SELECT u.*, p.min_group_size, p.short_sleep_s
+    FROM grouped AS u
+    SEMI JOIN scope USING (group_key, period)
+    CROSS JOIN mart_parameters AS p
+    -- Others may have recorded one odd night only.
+    WHERE u.is_enough
+),
+
+-- Not everybody has every figure: each needs as many users as the group itself.
+told AS (
+    SELECT
+        group_key,
+        period,
+        nights,
+        min_group_size,
+        short_sleep_s,
+        CASE
+            WHEN count(COLUMNS('_mean_|_sd_|social_jetlag|^sri$|^score$')) OVER (PARTITION BY group_key, period)
+                >= min_group_size
+            THEN COLUMNS('_mean_|_sd_|social_jetlag|^sri$|^score$')
+        END AS '\0'
+    FROM members
+),
+
+figures AS (
     SELECT
         u.group_key,
         u.period,
+        any_value(u.min_group_size) AS min_group_size,
         count(*) AS users,
         sum(u.nights) AS nights,
         avg(u.tst_mean_s) AS tst_mean_s,
@@ -21,7 +47,7 @@ WITH figures AS (
         median(u.efficiency_mean_fraction) AS efficiency_median_fraction,
         avg(u.deep_of_tst_mean_fraction) AS deep_of_tst_mean_fraction,
         avg(u.rem_of_tst_mean_fraction) AS rem_of_tst_mean_fraction,
-        avg((u.sleep_24h_mean_s < p.short_sleep_s)::INTEGER) AS short_sleeper_fraction,
+        avg((u.sleep_24h_mean_s < u.short_sleep_s)::INTEGER) AS short_sleeper_fraction,
         clock_mean(avg(clock_sin(u.midpoint_mean_min)), avg(clock_cos(u.midpoint_mean_min)))
             AS midpoint_mean_min,
         median(u.bed_sd_min) AS bed_sd_median_min,
@@ -33,18 +59,13 @@ WITH figures AS (
         median(u.score) AS score_median,
         quantile_cont(u.score, 0.1) AS score_p10,
         quantile_cont(u.score, 0.9) AS score_p90
-    FROM grouped AS u
-    SEMI JOIN scope USING (group_key, period)
-    CROSS JOIN mart_parameters AS p
-    -- Others may have recorded one odd night only.
-    WHERE u.is_enough
+    FROM told AS u
     GROUP BY u.group_key, u.period
 )
 
 SELECT
-    f.group_key,
-    f.period,
-    f.users < p.min_group_size AS is_suppressed,
-    CASE WHEN f.users >= p.min_group_size THEN COLUMNS(f.* EXCLUDE (group_key, period)) END AS '\0'
-FROM figures AS f
-CROSS JOIN mart_parameters AS p
+    group_key,
+    period,
+    users < min_group_size AS is_suppressed,
+    CASE WHEN users >= min_group_size THEN COLUMNS(* EXCLUDE (group_key, period, min_group_size)) END AS '\0'
+FROM figures

@@ -100,7 +100,7 @@ SELECT
     CASE WHEN is_enough THEN clock_mean(midpoint_sin, midpoint_cos) END AS midpoint_mean_min,
     CASE WHEN is_enough THEN midpoint_sd END AS midpoint_sd_min,
     CASE WHEN valid_fraction >= 0.5 THEN sleep_regularity_index(same_state_s, valid_pair_s) END AS sri,
-    valid_fraction AS sri_valid_fraction,
+    CASE WHEN is_enough THEN valid_fraction END AS sri_valid_fraction,
     CASE WHEN has_both THEN free_midpoint END AS free_midpoint_min,
     CASE WHEN has_both THEN work_midpoint END AS work_midpoint_min,
     CASE WHEN has_both THEN social_jetlag(free_midpoint, work_midpoint) END AS social_jetlag_min,

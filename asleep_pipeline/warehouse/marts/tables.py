@@ -437,8 +437,8 @@ _SESSION_KEY = (
 
 FCT_EPOCH: Final = Table(
     "fct_epoch",
-    "One row for every 30 s of a session that has stages. Filter by user_id, session_id or "
-    "night_date.",
+    "One row for every 30 s of a session that has stages. Filter by a constant user_id, session_id "
+    "or night_date: a join or a subquery unfolds all sessions first.",
     (
         *_SESSION_KEY,
         Column("epoch", "BIGINT", "Number of the epoch, counted from 0", "one a 30 s"),
@@ -457,8 +457,8 @@ FCT_EPOCH: Final = Table(
 
 FCT_STAGE_RUN: Final = Table(
     "fct_stage_run",
-    "One row for every stretch of a session in one stage: the hypnogram. Filter by user_id, "
-    "session_id or night_date.",
+    "One row for every stretch of a session in one stage: the hypnogram. Filter by a constant "
+    "user_id, session_id or night_date: a join or a subquery unfolds all sessions first.",
     (
         *_SESSION_KEY,
         Column("run", "INTEGER", "Number of the run, counted from 1"),
@@ -476,8 +476,8 @@ FCT_STAGE_RUN: Final = Table(
 
 FCT_SLEEP_CYCLE: Final = Table(
     "fct_sleep_cycle",
-    "One row for every sleep cycle, by the vendor's definition. Filter by user_id, session_id or "
-    "night_date.",
+    "One row for every sleep cycle, by the vendor's definition. Filter by a constant user_id, "
+    "session_id or night_date: a join or a subquery unfolds all sessions first.",
     (
         *_SESSION_KEY,
         Column("cycle", "INTEGER", "Number of the cycle, counted from 1"),
