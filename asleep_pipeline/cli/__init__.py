@@ -10,10 +10,13 @@ import sys
 
 from asleep_pipeline.cli._run import new_app, run
 from asleep_pipeline.cli.ask import export, query
+from asleep_pipeline.cli.cohorts import cohort
+from asleep_pipeline.cli.dashboard import dashboard
 from asleep_pipeline.cli.demo import demo
 from asleep_pipeline.cli.doctor import doctor
 from asleep_pipeline.cli.keep import maintain, rebuild
 from asleep_pipeline.cli.pull import averages, backfill, sync
+from asleep_pipeline.cli.report import report
 from asleep_pipeline.cli.serve import simulate
 from asleep_pipeline.cli.status import status
 from asleep_pipeline.cli.ui import ui
@@ -23,7 +26,21 @@ app = new_app()
 app.command()(demo)
 app.command()(doctor)
 app.add_typer(users, name="users")
-for command in (backfill, sync, averages, status, query, export, rebuild, maintain, ui, simulate):
+app.add_typer(cohort, name="cohort")
+app.add_typer(report, name="report")
+for command in (
+    backfill,
+    sync,
+    averages,
+    status,
+    query,
+    export,
+    rebuild,
+    maintain,
+    ui,
+    dashboard,
+    simulate,
+):
     app.command()(command)
 
 

@@ -1,0 +1,1 @@
+"""What each page says: HTML of a connection to the published file and of what was chosen."""
