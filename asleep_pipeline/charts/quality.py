@@ -48,7 +48,7 @@ def quality_bars(rows: pl.DataFrame, *, width: int = 720, height: int = 200) -> 
             tooltip=[
                 alt.Tooltip("week:N", title="Week of"),
                 "Quality:N",
-                alt.Tooltip("share:Q", title="Share of nights", format=".0%"),
+                alt.Tooltip("share:Q", title="Share of sessions", format=".0%"),
             ],
         )
     )
@@ -56,5 +56,5 @@ def quality_bars(rows: pl.DataFrame, *, width: int = 720, height: int = 200) -> 
 
 
 def _share_axis() -> alt.Y:
-    axis = alt.Axis(title="Share of nights (%)", format=".0%", tickCount=4)
+    axis = alt.Axis(title="Share of sessions (%)", format=".0%", tickCount=4)
     return alt.Y("share:Q", axis=axis, scale=alt.Scale(domain=[0, 1]))
