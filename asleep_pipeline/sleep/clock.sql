@@ -16,7 +16,7 @@ CREATE OR REPLACE MACRO clock_cos(minutes) AS cos(radians(minutes / 4));
 
 -- How much clock times agree: 1 when all are the same, 0 when they cancel each other out.
 CREATE OR REPLACE MACRO clock_resultant(mean_sin, mean_cos) AS
-    least(sqrt(mean_sin * mean_sin + mean_cos * mean_cos), 1.0);
+    sqrt(mean_sin * mean_sin + mean_cos * mean_cos);
 
 -- Circular mean in minutes from midnight, over -720 to 720, of the mean sine and cosine; NULL where
 -- the times cancel each other out.
@@ -30,6 +30,8 @@ CREATE OR REPLACE MACRO clock_mean(mean_sin, mean_cos) AS
 -- NULL where the times cancel each other out.
 CREATE OR REPLACE MACRO clock_sd(mean_sin, mean_cos) AS
     CASE
+        -- The same time several times over does not spread; only the rounding of its sums does.
+        WHEN clock_resultant(mean_sin, mean_cos) > 1 - 1e-12 THEN 0.0
         WHEN clock_resultant(mean_sin, mean_cos) > 1e-9
         THEN degrees(sqrt(-2 * ln(clock_resultant(mean_sin, mean_cos)))) * 4
     END;

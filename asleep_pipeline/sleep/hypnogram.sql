@@ -25,7 +25,12 @@ CREATE OR REPLACE MACRO epochs_to_persistent_sleep(series) AS
 
 -- Length of the longest run that matches a pattern, such as 'W+', in epochs; 0 without any.
 CREATE OR REPLACE MACRO longest_run(series, pattern) AS
-    coalesce(list_max(list_transform(regexp_extract_all(series, pattern), lambda run: length(run))), 0);
+    CASE
+        WHEN series IS NOT NULL
+        THEN coalesce(
+            list_max(list_transform(regexp_extract_all(series, pattern), lambda run: length(run))), 0
+        )
+    END;
 
 -- Sleep cycles as the vendor's package `pysleep` counts them: REM epochs with at most 20 others
 -- between them are one cluster, and a cluster with at least 20 REM epochs (10 min) ends a cycle.

@@ -13,8 +13,12 @@ CREATE OR REPLACE MACRO social_jetlag(free_midpoint_min, work_midpoint_min) AS
 -- Chronotype as MSFsc (Roenneberg et al. 2004, doi:10.1016/j.cub.2004.11.039): the midpoint on free
 -- days, earlier by half of what is slept there beyond the mean of the week, in minutes.
 CREATE OR REPLACE MACRO chronotype_msfsc(free_midpoint_min, free_sleep_s, work_sleep_s, free_days_a_week) AS
-    free_midpoint_min - greatest(
-        free_sleep_s
-        - (free_sleep_s * free_days_a_week + work_sleep_s * (7 - free_days_a_week)) / 7.0,
-        0
-    ) / 60 / 2;
+    CASE
+        WHEN free_sleep_s > work_sleep_s
+        THEN free_midpoint_min - (
+            free_sleep_s
+            - (free_sleep_s * free_days_a_week + work_sleep_s * (7 - free_days_a_week)) / 7.0
+        ) / 60 / 2
+        WHEN free_sleep_s <= work_sleep_s
+        THEN free_midpoint_min
+    END;

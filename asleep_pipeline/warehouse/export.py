@@ -1,7 +1,7 @@
 """Exporting: the published file as a folder of Parquet files that any tool can read.
 
 ```
-OUT/users.parquet   OUT/average_stats.parquet   OUT/quarantine.parquet   OUT/load_info.parquet
+OUT/users.parquet   OUT/fct_night.parquet   OUT/mart_org_week.parquet   OUT/load_info.parquet   ...
 OUT/sessions/2026-10.parquet   OUT/sessions/2026-11.parquet   ...
 ```
 
@@ -21,17 +21,18 @@ from typing import Final
 import duckdb
 
 from asleep_pipeline.errors import UsageError, WarehouseError
+from asleep_pipeline.warehouse.marts.tables import FCT_EPOCH, MARTS, PARAMETERS
 from asleep_pipeline.warehouse.publish import LOAD_INFO, PUBLISHED
 
-EXPORTED: Final = tuple(table.name for table in PUBLISHED)
+EXPORTED: Final = tuple(table.name for table in (*PUBLISHED, *MARTS, PARAMETERS))
 """The tables that are exported unless others are named."""
 
-EXPORTABLE: Final = (*EXPORTED, "epochs")
+EXPORTABLE: Final = (*EXPORTED, FCT_EPOCH.name)
 
 _BY_MONTH: Final = {
     "sessions": "SELECT {columns} FROM sessions WHERE {month} ORDER BY user_id, started_at",
-    "epochs": """
-        SELECT {columns} FROM epochs
+    FCT_EPOCH.name: """
+        SELECT {columns} FROM fct_epoch
         SEMI JOIN (SELECT user_id, session_id FROM sessions WHERE {month})
             USING (user_id, session_id)
         ORDER BY user_id, session_id, epoch

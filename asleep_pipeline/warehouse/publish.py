@@ -149,7 +149,7 @@ def _bring_up_to_date(
             write_parameters(con, parameters)
         changed = Counter({t.name: _load(con, t, since, snapshot) for t in PUBLISHED})
         if since != snapshot:
-            changed += refresh_marts(con, read_cohorts(con))
+            changed.update(refresh_marts(con, read_cohorts(con)))
         rows = {t.name: _count(con, f"SELECT count(*) FROM {t.name}") for t in (*PUBLISHED, *MARTS)}
         _write_load_info(con, rows, changed, snapshot, layout)
         con.execute("COMMIT")
@@ -198,9 +198,9 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"CREATE OR REPLACE TABLE {table.name} ({columns})")
         _comment(con, "TABLE", table)
     for view in VIEWS:
-        names = ", ".join(view.column_names)
+        columns = ", ".join(f"{c.name}::{c.type} AS {c.name}" for c in view.columns)
         con.execute(
-            f"CREATE OR REPLACE VIEW {view.name} AS SELECT {names} FROM ({_VIEW_SELECTS[view.name]})"
+            f"CREATE OR REPLACE VIEW {view.name} AS SELECT {columns} FROM ({_VIEW_SELECTS[view.name]})"
         )
         _comment(con, "VIEW", view)
 

@@ -12,6 +12,7 @@ import pytest
 from asleep_pipeline.errors import UsageError, WarehouseError
 from asleep_pipeline.warehouse import publish
 from asleep_pipeline.warehouse.export import EXPORTABLE, export_parquet
+from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
 from asleep_pipeline_tests.small_world import FIRST, SmallWorld
 
 
@@ -30,16 +31,16 @@ def test_every_tool_reads_the_same_rows(warehouse: Path, tmp_path: Path) -> None
     with duckdb.connect(str(warehouse), read_only=True) as con:
         con.execute("SET TimeZone = 'UTC'")
         wanted = con.execute("SELECT * FROM sessions ORDER BY user_id, started_at").pl()
-        epochs = con.execute("SELECT count(*) FROM epochs").fetchall()[0][0]
+        epochs = con.execute("SELECT count(*) FROM fct_epoch").fetchall()[0][0]
     by_polars = pl.read_parquet(folder / "sessions" / "*.parquet")
     assert by_polars.sort("user_id", "started_at").equals(wanted)
     assert ds.dataset(folder / "sessions").to_table().column_names == wanted.columns
     (by_duckdb,) = duckdb.sql(f"SELECT count(*) FROM '{folder}/sessions/*.parquet'").fetchall()
     assert by_duckdb == (wanted.height,)
     assert (
-        rows["epochs"]
+        rows["fct_epoch"]
         == epochs
-        == pl.scan_parquet(folder / "epochs").select(pl.len()).collect().item()
+        == pl.scan_parquet(folder / "fct_epoch").select(pl.len()).collect().item()
     )
     assert pl.read_parquet(folder / "users.parquet").height == rows["users"] == 3
 
@@ -47,16 +48,27 @@ def test_every_tool_reads_the_same_rows(warehouse: Path, tmp_path: Path) -> None
 def test_sessions_lie_in_months(warehouse: Path, tmp_path: Path) -> None:
     """One file a month of the start date, and epochs only when they are asked for."""
     export_parquet(warehouse, tmp_path / "out")
-    inside = sorted(
-        str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.parquet")
-    )
-    assert inside == [
-        "average_stats.parquet",
-        "load_info.parquet",
-        "quarantine.parquet",
-        "sessions/2026-04.parquet",
-        "users.parquet",
-    ]
+    inside = {str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.parquet")}
+    assert {"sessions/2026-04.parquet", "users.parquet", "load_info.parquet"} < inside
+    assert not [name for name in inside if "epoch" in name]
+
+
+def test_marts_are_exported(warehouse: Path, tmp_path: Path) -> None:
+    """Each as it is published, lists and nested values included."""
+    rows = export_parquet(warehouse, tmp_path / "out")
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        con.execute("SET TimeZone = 'UTC'")
+        for table in (*MARTS, PARAMETERS):
+            wanted = con.execute(f"FROM {table.name}").pl()
+            assert pl.read_parquet(tmp_path / "out" / f"{table.name}.parquet").equals(wanted)
+            assert rows[table.name] == wanted.height
+    assert rows["fct_night"] > 0
+
+
+def test_epochs_lie_in_months(warehouse: Path, tmp_path: Path) -> None:
+    """As the sessions that they belong to."""
+    export_parquet(warehouse, tmp_path / "out", tables=["fct_epoch"])
+    assert [path.name for path in (tmp_path / "out" / "fct_epoch").iterdir()] == ["2026-04.parquet"]
 
 
 def test_an_earlier_export_is_replaced(warehouse: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from asleep_pipeline.lake.maintenance import maintain
 from asleep_pipeline.lake.users import put_users
 from asleep_pipeline.normalise.averages import normalise_averages
 from asleep_pipeline.warehouse import publish
+from asleep_pipeline.warehouse.marts.tables import MARTS, VIEWS
 from asleep_pipeline.warehouse.publish import LOAD_INFO, PUBLISHED
 from asleep_pipeline.warehouse.verify import differences
 from asleep_pipeline_tests.vendor_answers import USER, Mailbag, detail, list_item
@@ -94,7 +95,13 @@ def test_what_changed_is_published_and_equals_a_full_build(
     report = publish(bag.lake, path)
     assert not report.is_full
     assert report.rows["sessions"] == 6
-    assert report.rows_changed == {"users": 0, "sessions": 2, "average_stats": 0, "quarantine": 0}
+    assert {t.name: report.rows_changed[t.name] for t in PUBLISHED} == {
+        "users": 0,
+        "sessions": 2,
+        "average_stats": 0,
+        "quarantine": 0,
+        "tz_rules": 0,
+    }
     bag.send(bag.detail(items[0], detail(items[0], stat={"sleep_index": 101})))
     publish(bag.lake, path)
     whole = tmp_path / "whole" / "asleep.duckdb"
@@ -120,7 +127,7 @@ def test_a_copy_works_anywhere(published: Path, tmp_path: Path) -> None:
     assert not published.with_name(f"{published.name}.wal").exists()
     assert str(published.parent.parent).encode() not in published.read_bytes()
     copy = Path(copyfile(published, tmp_path / "elsewhere.duckdb"))
-    assert ask(copy, "SELECT count(*) FROM epochs") == [(5 * 840,)]
+    assert ask(copy, "SELECT count(*) FROM fct_epoch") == [(5 * 840,)]
 
 
 def test_every_table_and_column_says_what_it_is(published: Path) -> None:
@@ -153,7 +160,7 @@ def test_epochs_are_one_row_for_30_seconds(published: Path) -> None:
     rows = ask(
         published,
         f"""
-        SELECT epoch, epoch_at AT TIME ZONE 'UTC', sleep_stage, breath_stage FROM epochs
+        SELECT epoch, epoch_at AT TIME ZONE 'UTC', sleep_stage, breath_stage FROM fct_epoch
         WHERE session_id = '{NIGHTS[2]}' AND epoch IN (0, 19, 20, 839) ORDER BY epoch
         """,
     )
@@ -169,7 +176,7 @@ def test_epochs_of_one_session_cost_one_session(published: Path, column: str) ->
     """The filter is applied before the arrays are unfolded."""
     value = {"night_date": "2026-01-04", "user_id": USER}.get(column, NIGHTS[2])
     with duckdb.connect(str(published), read_only=True) as con:
-        rows = con.execute(f"EXPLAIN SELECT * FROM epochs WHERE {column} = '{value}'").fetchall()
+        rows = con.execute(f"EXPLAIN SELECT * FROM fct_epoch WHERE {column} = '{value}'").fetchall()
     plan = rows[0][1]
     assert plan.index("UNNEST") < plan.index(f"{column}=")
 
@@ -234,15 +241,16 @@ def test_a_difference_from_the_lake_is_found(bag: Mailbag, path: Path) -> None:
 
 @pytest.mark.parametrize("release", ["1.4", "2"])
 def test_the_file_opens_in_other_releases_of_duckdb(published: Path, release: str) -> None:
-    """Tables, comments, arrays and the view answer as they do here."""
+    """Tables, comments, arrays, marts, views and macros answer as they do here."""
     folder = VENV / f"duckdb-{release}"
     if not folder.is_dir():
         pytest.skip(f"DuckDB {release} is not in {folder}; `make test` installs it")
     queries = (
-        f"SELECT count(*), max(sleep_stage) FROM epochs WHERE session_id = '{NIGHTS[1]}'",
+        f"SELECT count(*), max(sleep_stage) FROM fct_epoch WHERE session_id = '{NIGHTS[1]}'",
         "SELECT count(*), sum(len(sleep_stages)) FROM sessions",
         "SELECT count(*) FROM duckdb_columns() WHERE comment IS NOT NULL AND table_name = 'users'",
-        *(f"SELECT count(*) FROM {table.name}" for table in (*PUBLISHED, LOAD_INFO)),
+        "SELECT duration_text(tst_s), clock_text(bed_min) FROM fct_night ORDER BY night_date",
+        *(f"SELECT count(*) FROM {t.name}" for t in (*PUBLISHED, *MARTS, *VIEWS, LOAD_INFO)),
     )
     for sql in queries:
         assert in_another_process(published, sql, folder) == [

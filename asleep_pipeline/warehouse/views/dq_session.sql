@@ -60,7 +60,8 @@ WITH compared AS (
 
 SELECT
     * EXCLUDE (is_comparable, outside),
-    least(chunks_received / nullif(chunks_expected, 0), 1) AS upload_integrity_fraction,
+    if(chunks_received > chunks_expected, 1, chunks_received / nullif(chunks_expected, 0))
+        AS upload_integrity_fraction,
     -- The analysis covers whole blocks of 5 minutes and drops what is left of the last one.
     stage_length_mismatch_s NOT BETWEEN 0 AND 299 AS is_stage_length_wrong,
     CASE WHEN is_comparable THEN outside END AS out_of_tolerance,
