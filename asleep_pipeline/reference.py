@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from asleep_pipeline.lake.tables import Table
+from asleep_pipeline.lake.columns import Table
 from asleep_pipeline.settings import settings_table
-from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS, VIEWS
+from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
 from asleep_pipeline.warehouse.publish import LOAD_INFO, PUBLISHED
+from asleep_pipeline.warehouse.views.tables import VIEWS
 
 
 def with_reference(text: str) -> str:

@@ -252,6 +252,7 @@ def test_free_days_are_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch
         ("consistency_weigth = 0.3", "Did you mean 'consistency_weight'?"),
         ("consistency_limit_min = -1", r"'score.consistency_limit_min' = -1"),
         ("duration_bands = [{from_h = 7}]", "to_h"),
+        ("duration_bands = [{from_h = 9, to_h = 7, points = 1}]", "must not exceed"),
     ],
 )
 def test_impossible_scores_are_named(folder: Path, table: str, said: str) -> None:

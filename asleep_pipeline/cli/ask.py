@@ -81,7 +81,7 @@ def export(
         ExportFormat, typer.Option("--format", help="What to write.")
     ] = ExportFormat.PARQUET,
     tables: Annotated[
-        str | None, typer.Option(help="Such as sessions,epochs (default: all but epochs).")
+        str | None, typer.Option(help="Such as sessions,fct_epoch (default: all but fct_epoch).")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

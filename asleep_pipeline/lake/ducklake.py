@@ -26,8 +26,9 @@ import structlog
 from filelock import FileLock
 
 from asleep_pipeline.errors import ConfigurationError, LakeError
+from asleep_pipeline.lake.columns import Table
 from asleep_pipeline.lake.engine import connect
-from asleep_pipeline.lake.tables import TABLES, Table
+from asleep_pipeline.lake.tables import TABLES
 
 log = structlog.get_logger(__name__)
 

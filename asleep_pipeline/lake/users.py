@@ -10,9 +10,10 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from asleep_pipeline.lake.columns import UTC_TIMESTAMP
 from asleep_pipeline.lake.ducklake import Lake, delete_keys, insert
 from asleep_pipeline.lake.shards import shard_of
-from asleep_pipeline.lake.tables import USERS, UTC_TIMESTAMP
+from asleep_pipeline.lake.tables import USERS
 
 DEFAULT_ORGANISATION = "default"
 

@@ -14,7 +14,7 @@ import duckdb
 import msgspec
 
 from asleep_pipeline.errors import UsageError, WarehouseError
-from asleep_pipeline.lake.tables import Table
+from asleep_pipeline.lake.columns import Table
 from asleep_pipeline.reports.model import (
     Basis,
     Hypnogram,

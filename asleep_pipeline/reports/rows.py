@@ -12,7 +12,7 @@ from datetime import date
 from importlib.resources import files
 from typing import Any, Final, Literal
 
-from asleep_pipeline.lake.tables import Table
+from asleep_pipeline.lake.columns import Table
 from asleep_pipeline.reports.model import OrganisationFigures, UserFigures
 from asleep_pipeline.reports.period import Period
 from asleep_pipeline.warehouse.insights import RULES

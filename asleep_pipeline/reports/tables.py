@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from asleep_pipeline.lake.tables import Column, Table
+from asleep_pipeline.lake.columns import Column, Table
 from asleep_pipeline.reports.rows import (
     ORGANISATION_FIGURES,
     USER_FIGURES,

@@ -30,6 +30,12 @@ class DurationBand(_Frozen):
     to_h: Hours
     points: Points
 
+    @model_validator(mode="after")
+    def _holds_something(self) -> DurationBand:
+        if self.from_h > self.to_h:
+            raise ValueError(f"its from_h {self.from_h:g} must not exceed its to_h {self.to_h:g}.")
+        return self
+
 
 class Score(_Frozen):
     """How the sleep score weighs its parts: the TOML table `[score]`.

@@ -21,8 +21,9 @@ from typing import Final
 import duckdb
 
 from asleep_pipeline.errors import UsageError, WarehouseError
-from asleep_pipeline.warehouse.marts.tables import FCT_EPOCH, MARTS, PARAMETERS
+from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
 from asleep_pipeline.warehouse.publish import LOAD_INFO, PUBLISHED
+from asleep_pipeline.warehouse.views.tables import FCT_EPOCH
 
 EXPORTED: Final = tuple(table.name for table in (*PUBLISHED, *MARTS, PARAMETERS))
 """The tables that are exported unless others are named."""

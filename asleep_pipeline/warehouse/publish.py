@@ -27,22 +27,16 @@ from filelock import FileLock
 
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.cohorts import read_cohorts
+from asleep_pipeline.lake.columns import Column, Table
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.engine import connect
-from asleep_pipeline.lake.tables import (
-    AVERAGE_STATS,
-    QUARANTINE,
-    SESSIONS,
-    TZ_RULES,
-    USERS,
-    Column,
-    Table,
-)
+from asleep_pipeline.lake.tables import AVERAGE_STATS, QUARANTINE, SESSIONS, TZ_RULES, USERS
 from asleep_pipeline.sleep import MACROS
 from asleep_pipeline.sleep.parameters import Parameters
 from asleep_pipeline.warehouse.insights import insight_select
 from asleep_pipeline.warehouse.marts.build import SELECTS, refresh_marts, write_parameters
-from asleep_pipeline.warehouse.marts.tables import INSIGHT, MARTS, PARAMETERS, VIEWS
+from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
+from asleep_pipeline.warehouse.views.tables import INSIGHT, VIEWS
 
 log = structlog.get_logger(__name__)
 

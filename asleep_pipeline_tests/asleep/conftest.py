@@ -83,7 +83,10 @@ def serve() -> Callable[[Handler], Any]:
 
 @asynccontextmanager
 async def _serving(handler: Handler) -> AsyncIterator[str]:
+    handling: set[asyncio.Task[None] | None] = set()
+
     async def handled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handling.add(asyncio.current_task())
         try:
             await handler(reader, writer)
         finally:
@@ -95,6 +98,12 @@ async def _serving(handler: Handler) -> AsyncIterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.close()
+        # A connection that is still open when the loop ends would be warned of.
+        tasks = [task for task in handling if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 SESSION: Plain = {

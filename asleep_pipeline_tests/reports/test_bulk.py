@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from asleep_pipeline.errors import WarehouseError
-from asleep_pipeline.lake.tables import Table
+from asleep_pipeline.lake.columns import Table
 from asleep_pipeline.reports import Period, month_of, organisation_report, user_report
 from asleep_pipeline.reports.bulk import write_organisations, write_users
 from asleep_pipeline.reports.model import OrganisationReport, Report, UserReport

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from asleep_pipeline.errors import UsageError, WarehouseError
-from asleep_pipeline.lake.tables import Table
+from asleep_pipeline.lake.columns import Table
 from asleep_pipeline.reports import Period, default_week, month_of, user_report, week_of
 from asleep_pipeline.reports.model import OrganisationFigures, UserFigures
 from asleep_pipeline.warehouse.marts.tables import ORG_MONTH, ORG_WEEK, USER_MONTH, USER_WEEK

@@ -11,8 +11,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from asleep_pipeline.lake import Lake
+from asleep_pipeline.lake.columns import Table
 from asleep_pipeline.lake.maintenance import maintain
-from asleep_pipeline.lake.tables import AVERAGE_STATS, QUARANTINE, SESSIONS, Table
+from asleep_pipeline.lake.tables import AVERAGE_STATS, QUARANTINE, SESSIONS
 from asleep_pipeline.normalise.rebuild import rebuild
 from asleep_pipeline_tests.small_world import FIRST, TODAY, SmallWorld
 

@@ -22,9 +22,10 @@ from asleep_pipeline.lake.maintenance import maintain
 from asleep_pipeline.lake.users import put_users
 from asleep_pipeline.normalise.averages import normalise_averages
 from asleep_pipeline.warehouse import publish
-from asleep_pipeline.warehouse.marts.tables import MARTS, VIEWS
+from asleep_pipeline.warehouse.marts.tables import MARTS
 from asleep_pipeline.warehouse.publish import LOAD_INFO, PUBLISHED
 from asleep_pipeline.warehouse.verify import differences
+from asleep_pipeline.warehouse.views.tables import VIEWS
 from asleep_pipeline_tests.vendor_answers import USER, Mailbag, detail, list_item
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from asleep_pipeline.lake.tables import SESSIONS, Table
+from asleep_pipeline.lake.columns import Table
+from asleep_pipeline.lake.tables import SESSIONS
 from asleep_pipeline.orchestration import story
 from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.pictures import sleep_of_all

@@ -16,7 +16,7 @@ import duckdb
 
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.cohorts import Cohort
-from asleep_pipeline.lake.tables import Table
+from asleep_pipeline.lake.columns import Table
 from asleep_pipeline.sleep.parameters import Parameters
 from asleep_pipeline.warehouse.marts.tables import (
     COHORT_MEMBER,

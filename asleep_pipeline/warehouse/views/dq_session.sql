@@ -72,7 +72,7 @@ FROM (
         list_transform(
             list_filter([
                 {'statistic': 'sleep_time', 'is_outside': abs(diff_sleep_time_s) > 0 + 1e-9},
-                {'statistic': 'wake_time', 'is_outside': abs(diff_wake_time_s) > greatest(stage_length_mismatch_s, 0) + 1e-9},
+                {'statistic': 'wake_time', 'is_outside': diff_wake_time_s NOT BETWEEN 0 AND greatest(stage_length_mismatch_s, 0)},
                 {'statistic': 'sleep_latency', 'is_outside': abs(diff_sleep_latency_s) > 0 + 1e-9},
                 {'statistic': 'wakeup_latency', 'is_outside': abs(diff_wakeup_latency_s) > 0 + 1e-9},
                 {'statistic': 'light_latency', 'is_outside': abs(diff_light_latency_s) > 0 + 1e-9},

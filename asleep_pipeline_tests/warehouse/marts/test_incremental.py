@@ -19,13 +19,12 @@ from asleep_pipeline.lake.cohorts import Cohort, drop_cohort, put_cohort
 from asleep_pipeline.sleep.parameters import Parameters
 from asleep_pipeline.warehouse import publish
 from asleep_pipeline.warehouse.marts import build
-from asleep_pipeline.warehouse.marts.tables import (
+from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
+from asleep_pipeline.warehouse.views.tables import (
     DQ_SESSION,
     FCT_SLEEP_CYCLE,
     FCT_STAGE_RUN,
     INSIGHT,
-    MARTS,
-    PARAMETERS,
 )
 from asleep_pipeline_tests.hand_made import LONG_AGO, HandMade, Row, hand_made, session
 

@@ -16,7 +16,7 @@ from asleep_pipeline.simulator.statistics import (
     statistics,
 )
 from asleep_pipeline.warehouse import publish
-from asleep_pipeline.warehouse.marts.tables import DIFFERENCES
+from asleep_pipeline.warehouse.views.tables import DIFFERENCES
 from asleep_pipeline_tests.hand_made import HandMade, Row, hand_made, session, stages
 from asleep_pipeline_tests.small_world import FIRST, SmallWorld
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from asleep_pipeline.lake.tables import Column, Table
-from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS, VIEWS
+from asleep_pipeline.lake.columns import Column, Table
+from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
+from asleep_pipeline.warehouse.views.tables import VIEWS
 from asleep_pipeline_tests.hand_made import HandMade, hand_made
 
 TABLES = (*MARTS, PARAMETERS, *VIEWS)
