@@ -55,6 +55,8 @@ near AS (
         SELECT user_id, night_date + step::INTEGER AS night_date
         FROM asked CROSS JOIN (SELECT unnest([-1, 0, 1]) AS step)
     ) USING (user_id, night_date)
+    -- Cheaper than the same of `series`, which would be made of every session to be looked at.
+    WHERE len(s.sleep_stages) > 0
 ),
 
 timed AS (
@@ -69,7 +71,6 @@ timed AS (
         ) AS unchanged
     FROM near
     JOIN fct_session AS s USING (user_id, session_id)
-    WHERE near.series IS NOT NULL
 ),
 
 -- Stretches of one session on the wall clock; where the clock jumps ahead, it shows times that never were.
