@@ -56,7 +56,7 @@ def sleep_of_all(file: Path) -> dg.MetadataValue | None:
     from asleep_pipeline.charts import png_markdown, to_png, trend  # noqa: PLC0415 -- slow
 
     chart = trend(
-        rows, label="Median", unit="h", band="10th to 90th percentile", width=560, height=200
+        rows, label="Sleep, median", unit="h", band="10th to 90th percentile", width=560, height=200
     )
     png = to_png(chart, scale=1.5)
     return dg.MetadataValue.md(png_markdown(png, "Median sleep of all users by night date"))
