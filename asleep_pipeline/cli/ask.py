@@ -96,13 +96,13 @@ def export(
 
 
 def ask(
-    sql: str, values: Mapping[str, object] | None = None, *, limit: int = -1
+    sql: str, values: Mapping[str, object] | list[str] | None = None, *, limit: int = -1
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Columns and rows of one query on the published file.
 
     Args:
         sql: The query.
-        values: Its named parameters.
+        values: Its parameters, by name or in order.
         limit: At most so many rows unless negative.
 
     Raises:
@@ -115,7 +115,7 @@ def ask(
     from asleep_pipeline.warehouse.export import read_warehouse
 
     if not sql.strip(" \n\t;"):
-        raise UsageError("The query is empty.", fix=_FIX)
+        raise UsageError("The query is empty.", fix=f"{_FIX} {_LIST}")
     with read_warehouse(load_settings().warehouse_path) as con:
         try:
             result = con.execute(sql, values or [])
@@ -141,7 +141,9 @@ def _statement(
     from asleep_pipeline.warehouse.questions import questions
 
     if question := questions().get(asked):
-        return question.sql, question.values(user=user, organisation=organisation)
+        values = question.values(user=user, organisation=organisation)
+        _check_known(user_id=user, org_id=organisation)
+        return question.sql, values
     if re.fullmatch(r"[\w-]+", asked):
         raise UsageError(
             f"There is no question {asked!r}. {nearest(asked, questions())}".rstrip(), fix=_LIST
@@ -149,6 +151,20 @@ def _statement(
     if user is not None or organisation is not None:
         raise UsageError("Only a question with a name takes a user or an organisation.", fix=_LIST)
     return asked, {}
+
+
+def _check_known(**given: str | None) -> None:
+    """An id with a slip in it would have no rows, like one without nights."""
+    for column, value in given.items():
+        if value is None:
+            continue
+        _, ((known,),) = ask(f"SELECT count(*) FROM dim_user WHERE {column} = $1", [value])
+        if not known:
+            whom = "user" if column == "user_id" else "organisation"
+            raise UsageError(
+                f"There is no {whom} {value!r} in the warehouse.",
+                fix="`asleep-pipeline users list` shows who is there.",
+            )
 
 
 def _show_table(columns: list[str], rows: list[tuple[Any, ...]]) -> None:

@@ -124,3 +124,13 @@ def test_export_refuses(loaded: Desk, arguments: tuple[str, ...], named: str) ->
     assert said.code == ExitCode.USAGE
     assert named in said.err
     assert loaded.roster.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--user", "user"), ("--organisation", "organisation")]
+)
+def test_a_question_about_nobody_is_refused(loaded: Desk, option: str, said: str) -> None:
+    """A slip in an id is told, instead of an answer without rows."""
+    refused = loaded("query", "last-night", option, "nobody")
+    assert refused.code == ExitCode.USAGE
+    assert f"There is no {said} 'nobody'" in refused.err

@@ -133,7 +133,7 @@ def _evidence(name: str, value: float) -> tuple[str, str]:
 def _windows(rows: Mapping[int, Row]) -> Table:
     lengths = [days for days in WINDOWS_DAYS if days in rows]
     return Table(
-        "Means of the last days",
+        "Of the last days, up to that night",
         ["Figure", *(f"{days} days" for days in lengths)],
         [[name, *(said(rows[days]) for days in lengths)] for name, said in _FIGURES.items()],
     )

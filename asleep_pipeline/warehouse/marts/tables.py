@@ -300,7 +300,7 @@ def _group_period(name: str, group: Column, period: str, first: str) -> Table:
     of = "of the users' means"
     return Table(
         name,
-        f"One row a {group.name.removesuffix('_id')} and {period}, over users with at least half "
+        f"One row for each {group.description.lower()} and {period}, over users with at least half "
         "of its nights. Below the minimum group size everything is NULL.",
         (
             group,
