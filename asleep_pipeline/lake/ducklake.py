@@ -196,11 +196,11 @@ class Lake:
     def _add_missing_tables(self) -> None:
         """A lake of an earlier release lacks the tables that came later."""
         with self.read() as con:
-            rows = con.execute("SELECT table_name FROM ducklake_table_info('lake')").fetchall()
-        missing = TABLES.keys() - {name for (name,) in rows}
+            missing = _missing_tables(con)
         if missing:
-            with self.write(f"new tables: {', '.join(sorted(missing))}") as con:
-                for name in sorted(missing):
+            with self.write(f"new tables: {', '.join(missing)}") as con:
+                # Another process may have made them meanwhile.
+                for name in _missing_tables(con):
                     _create_table(con, TABLES[name])
 
     def _is_made(self) -> bool:
@@ -323,6 +323,11 @@ def delete_keys(con: duckdb.DuckDBPyConnection, table: Table, keys: pl.DataFrame
         f"DELETE FROM lake.{table.name} AS t WHERE EXISTS (SELECT 1 FROM doomed WHERE {on})"
     )
     con.unregister("doomed")
+
+
+def _missing_tables(con: duckdb.DuckDBPyConnection) -> list[str]:
+    rows = con.execute("SELECT table_name FROM ducklake_table_info('lake')").fetchall()
+    return sorted(TABLES.keys() - {name for (name,) in rows})
 
 
 def _create_table(con: duckdb.DuckDBPyConnection, table: Table) -> None:

@@ -26,12 +26,21 @@ AVERAGES_DAY = 9
 
 
 def sync_run(
-    shard: int, today: date, lookback_days: int, *, unfinished_only: bool = False
+    shard: int,
+    today: date,
+    lookback_days: int,
+    *,
+    unfinished_only: bool = False,
+    run_key: str | None = None,
 ) -> dg.RunRequest:
-    """Yesterday and today of a shard, listing so many days back to find what changed late."""
+    """Yesterday and today of a shard, listing so many days back to find what changed late.
+
+    Of several runs of one tick of a schedule each needs a run key; a sensor would never ask again
+    for one that it has asked for.
+    """
     pull = {"lookback_days": lookback_days, "unfinished_only": unfinished_only}
     return dg.RunRequest(
-        run_key=None,
+        run_key=run_key,
         tags=range_tags(key_of(today - timedelta(days=1), shard), key_of(today, shard)),
         run_config={"ops": {"raw_sessions": {"config": pull}}},
     )
@@ -40,7 +49,7 @@ def sync_run(
 def averages_run(shard: int, month: date) -> dg.RunRequest:
     """One month of a shard."""
     key = month_key(month, shard)
-    return dg.RunRequest(run_key=None, tags=range_tags(key, key))
+    return dg.RunRequest(run_key=key, tags=range_tags(key, key))
 
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
@@ -53,7 +62,7 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         """Yesterday and today, and what changed in the look-back window."""
         today = _scheduled(context).date()
         for shard in range(settings.shards):
-            yield sync_run(shard, today, settings.lookback_days)
+            yield sync_run(shard, today, settings.lookback_days, run_key=key_of(today, shard))
 
     @dg.schedule(job_name=AVERAGES, cron_schedule=f"0 7 {AVERAGES_DAY} * *", default_status=status)
     def monthly_averages(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
@@ -65,10 +74,11 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
 
     # After the sync of the morning has been published.
     @dg.schedule(job_name=REPORT_WEEKS, cron_schedule="0 9 * * 1", default_status=status)
-    def weekly_reporting(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-        """The week that ended yesterday."""
+    def weekly_reporting(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        """The week that ended yesterday, and the one before, whose nights are final by now."""
         last = week_of(_scheduled(context).date()).before()
-        return dg.RunRequest(partition_key=last.start_date.isoformat())
+        for week in (last.before(), last):
+            yield dg.RunRequest(run_key=week.key, partition_key=week.start_date.isoformat())
 
     @dg.schedule(
         job_name=REPORT_MONTHS, cron_schedule=f"0 9 {AVERAGES_DAY} * *", default_status=status

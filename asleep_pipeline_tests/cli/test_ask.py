@@ -74,7 +74,6 @@ def test_question_is_asked_by_its_name(loaded: Desk) -> None:
     user = everybody[1]["user_id"]
     assert loaded("query", "last-night", "--user", user, "--json").data == [everybody[1]]
     assert user in loaded("query", "last-night", "--user", user).out
-    assert loaded("query", "last-night", "--organisation", "elsewhere", "--json").data == []
 
 
 @pytest.mark.parametrize(

@@ -112,22 +112,23 @@ def test_without_a_published_file_the_run_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("schedule", "at", "key", "cron"),
+    ("schedule", "at", "keys", "cron"),
     [
-        ("weekly_reporting", datetime(2026, 11, 23, 9, tzinfo=UTC), "2026-11-16", "0 9 * * 1"),
-        ("weekly_reporting", datetime(2027, 1, 4, 9, tzinfo=UTC), "2026-12-28", "0 9 * * 1"),
-        ("monthly_reporting", datetime(2027, 1, 9, 9, tzinfo=UTC), "2026-12-01", "0 9 9 * *"),
+        ("weekly_reporting", (2026, 11, 23), ["2026-11-09", "2026-11-16"], "0 9 * * 1"),
+        ("weekly_reporting", (2027, 1, 4), ["2026-12-21", "2026-12-28"], "0 9 * * 1"),
+        ("monthly_reporting", (2027, 1, 9), ["2026-12-01"], "0 9 9 * *"),
     ],
 )
 def test_schedules_ask_for_the_period_that_ended(
-    platform: Platform, schedule: str, at: datetime, key: str, cron: str
+    platform: Platform, schedule: str, at: tuple[int, int, int], keys: list[str], cron: str
 ) -> None:
-    """The week on Monday, the month when its nights are final."""
+    """The week on Monday, and once more when its nights are final; the month when they are."""
     definitions = build_definitions(platform)
     found = definitions.resolve_schedule_def(schedule)
     assert found.cron_schedule == cron
     context = dg.build_schedule_context(
-        scheduled_execution_time=at, repository_def=definitions.get_repository_def()
+        scheduled_execution_time=datetime(*at, 9, tzinfo=UTC),
+        repository_def=definitions.get_repository_def(),
     )
-    (request,) = found.evaluate_tick(context).run_requests or []
-    assert request.partition_key == key
+    requests = found.evaluate_tick(context).run_requests or []
+    assert [request.partition_key for request in requests] == keys

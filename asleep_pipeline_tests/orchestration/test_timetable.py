@@ -36,6 +36,22 @@ def test_the_daily_sync_asks_for_yesterday_today_and_the_lookback(world: SmallWo
     assert config == {"lookback_days": 80, "unfinished_only": False}
 
 
+@pytest.mark.parametrize("schedule", ["daily_sync", "monthly_averages"])
+def test_every_shard_gets_a_run_of_its_own(world: SmallWorld, schedule: str) -> None:
+    """Several runs of one tick, told apart by their keys; the same at every evaluation of it."""
+    platform = Platform(
+        load_settings(data_dir=world.platform.settings.data_dir, api_key="a-key", shards=4)
+    )
+    context = dg.build_schedule_context(
+        scheduled_execution_time=datetime(2026, 5, 9, 7, tzinfo=UTC)
+    )
+    found = build_definitions(platform).resolve_schedule_def(schedule)
+    asked = [found.evaluate_tick(context).run_requests or [] for _ in range(2)]
+    assert len({request.run_key for request in asked[0]}) == 4
+    assert {request.tags[START][-2:] for request in asked[0]} == {"|0", "|1", "|2", "|3"}
+    assert [r.run_key for r in asked[0]] == [r.run_key for r in asked[1]]
+
+
 @pytest.mark.parametrize(("month", "expected"), [(1, "2025-12-01|0"), (5, "2026-04-01|0")])
 def test_the_averages_are_those_of_the_month_that_ended(
     world: SmallWorld, month: int, expected: str

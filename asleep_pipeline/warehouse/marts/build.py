@@ -46,8 +46,10 @@ _SQL: Final = {
         "group_period",
     )
 }
-SELECTS: Final = "\n".join(_SQL.values())
-"""The text of all marts: another text makes another layout of the published file."""
+SELECTS: Final = "\n".join(
+    [*_SQL.values(), _FOLDER.joinpath("build.py").read_text(encoding="utf-8")]
+)
+"""The text of all marts, and of what builds them: another text makes another layout of the published file."""
 
 _SESSIONS_A_PART: Final = 100_000
 """Bounds the memory of a build."""
@@ -138,7 +140,8 @@ def _refresh_members(
 
 
 def _insert_members(con: duckdb.DuckDBPyConnection, cohort: Cohort) -> int:
-    among = cohort.condition or "list_contains($users, user_id)"
+    # A user whom the condition cannot be evaluated for is no member, and holds nothing up.
+    among = f"TRY(({cohort.condition}\n))" if cohort.condition else "list_contains($users, user_id)"
     values: dict[str, object] = {"cohort": cohort.name}
     if cohort.condition is None:
         values["users"] = list(cohort.user_ids)

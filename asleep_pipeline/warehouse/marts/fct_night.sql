@@ -21,7 +21,8 @@ sums AS (
         count(*) AS sessions,
         count(*) FILTER (WHERE is_split_sleep) AS split_sessions,
         count(*) FILTER (WHERE is_nap) AS naps,
-        sum(tst_s) AS sleep_24h_s,
+        -- Without what overlaps the main sleep.
+        sum(tst_s) FILTER (WHERE is_main_sleep OR is_split_sleep OR is_nap) AS sleep_24h_s,
         coalesce(sum(tst_s) FILTER (WHERE is_split_sleep), 0) AS split_s,
         coalesce(sum(tst_s) FILTER (WHERE is_nap), 0) AS nap_s
     FROM slept

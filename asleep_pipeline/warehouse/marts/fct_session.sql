@@ -48,7 +48,8 @@ in_epochs AS (
         occurrences(series, 'RD') AS rem_to_deep,
         CASE
             WHEN regexp_matches(series, '[DR]') THEN 4
-            WHEN has_stat THEN if(time_in_light IS NULL, 2, 4)
+            WHEN has_stat AND time_in_light IS NOT NULL THEN 4
+            WHEN has_stat AND contains(series, 'L') THEN 2
         END AS stage_levels
     FROM told
 ),
@@ -135,7 +136,19 @@ placed AS (
         c.changes_at AS utc_offset_changes_at,
         s.started_at + to_seconds(m.sol_s) AS onset_at,
         s.started_at + to_seconds(m.sol_s + m.spt_s) AS final_wake_at,
-        s.started_at + to_milliseconds(1000 * m.sol_s + 500 * m.spt_s) AS midpoint_at
+        s.started_at + to_milliseconds(1000 * m.sol_s + 500 * m.spt_s) AS midpoint_at,
+        CASE
+            WHEN m.epochs IS NULL THEN NULL
+            WHEN m.unknown_s / m.recorded_s > 0.3
+                OR coalesce(s.missing_data_ratio, 0) > 0.3
+                OR list_has_any(
+                    coalesce(s.peculiarities, []),
+                    ['TOO_MANY_DEFECTS_IN_SLEEP_STAGES', 'TOO_LONG_FOR_ANALYSIS']
+                ) THEN 'poor'
+            WHEN m.unknown_s / m.recorded_s > 0.05 OR coalesce(s.missing_data_ratio, 0) > 0.05
+                THEN 'fair'
+            ELSE 'good'
+        END AS quality
     FROM measured AS m
     JOIN told AS s USING (user_id, session_id)
     LEFT JOIN clock_change AS c USING (user_id, session_id)
@@ -145,30 +158,39 @@ ranked AS (
     SELECT
         *,
         tst_s > 0 AND night_date IS NOT NULL AND row_number() OVER (
-            PARTITION BY user_id, night_date ORDER BY tst_s DESC NULLS LAST, started_at, session_id
+            PARTITION BY user_id, night_date
+            -- A recording that nobody can trust must not hide a sound one.
+            ORDER BY coalesce(quality = 'poor', false), tst_s DESC NULLS LAST, started_at, session_id
         ) = 1 AS is_main_sleep
     FROM placed
+),
+
+beside_main AS (
+    SELECT
+        *,
+        max(onset_at) FILTER (WHERE is_main_sleep) OVER same_night AS main_onset_at,
+        max(final_wake_at) FILTER (WHERE is_main_sleep) OVER same_night AS main_final_wake_at
+    FROM ranked
+    WINDOW same_night AS (PARTITION BY user_id, night_date)
+),
+
+-- Negative where it overlaps the main sleep: then it is the same sleep once more, recorded twice.
+distant AS (
+    SELECT
+        *,
+        greatest(
+            epoch(onset_at) - epoch(main_final_wake_at), epoch(main_onset_at) - epoch(final_wake_at)
+        ) AS apart_s
+    FROM beside_main
 ),
 
 -- A part of the night ends or begins at most 2 h from the main sleep.
 related AS (
     SELECT
         *,
-        tst_s > 0 AND night_date IS NOT NULL AND NOT is_main_sleep AS is_further_sleep,
-        coalesce(
-            greatest(
-                epoch(onset_at) - epoch(main_final_wake_at), epoch(main_onset_at) - epoch(final_wake_at)
-            ) <= 7200,
-            false
-        ) AS is_near
-    FROM (
-        SELECT
-            *,
-            max(onset_at) FILTER (WHERE is_main_sleep) OVER same_night AS main_onset_at,
-            max(final_wake_at) FILTER (WHERE is_main_sleep) OVER same_night AS main_final_wake_at
-        FROM ranked
-        WINDOW same_night AS (PARTITION BY user_id, night_date)
-    )
+        tst_s > 0 AND NOT is_main_sleep AND apart_s BETWEEN 0 AND 7200 AS is_split_sleep,
+        tst_s > 0 AND NOT is_main_sleep AND apart_s > 7200 AS is_nap
+    FROM distant
 )
 
 SELECT
@@ -199,8 +221,8 @@ SELECT
     m.epochs,
     m.stage_levels,
     coalesce(m.is_main_sleep, false) AS is_main_sleep,
-    coalesce(m.is_further_sleep AND m.is_near, false) AS is_split_sleep,
-    coalesce(m.is_further_sleep AND NOT m.is_near, false) AS is_nap,
+    coalesce(m.is_split_sleep, false) AS is_split_sleep,
+    coalesce(m.is_nap, false) AS is_nap,
     m.never_slept,
     (epoch(s.ended_at) - epoch(s.started_at))::INTEGER AS tib_s,
     m.recorded_s,
@@ -257,17 +279,7 @@ SELECT
     s.peculiarities,
     s.missing_data_ratio AS missing_data_fraction,
     m.unknown_s / m.recorded_s AS unknown_fraction,
-    CASE
-        WHEN m.epochs IS NULL THEN NULL
-        WHEN m.unknown_s / m.recorded_s > 0.3
-            OR coalesce(s.missing_data_ratio, 0) > 0.3
-            OR list_has_any(
-                coalesce(s.peculiarities, []),
-                ['TOO_MANY_DEFECTS_IN_SLEEP_STAGES', 'TOO_LONG_FOR_ANALYSIS']
-            ) THEN 'poor'
-        WHEN m.unknown_s / m.recorded_s > 0.05 OR coalesce(s.missing_data_ratio, 0) > 0.05 THEN 'fair'
-        ELSE 'good'
-    END AS quality,
+    m.quality,
     s.sleep_time AS api_sleep_time_at,
     s.wake_time AS api_wake_time_at,
     s.sleep_index AS api_sleep_index,

@@ -63,9 +63,14 @@ figures AS (
     GROUP BY u.group_key, u.period
 )
 
+-- A group of which nobody has enough nights is too small as well.
 SELECT
-    group_key,
-    period,
-    users < min_group_size AS is_suppressed,
-    CASE WHEN users >= min_group_size THEN COLUMNS(* EXCLUDE (group_key, period, min_group_size)) END AS '\0'
-FROM figures
+    present.group_key,
+    present.period,
+    coalesce(users < min_group_size, true) AS is_suppressed,
+    CASE
+        WHEN users >= min_group_size
+        THEN COLUMNS(figures.* EXCLUDE (group_key, period, min_group_size))
+    END AS '\0'
+FROM (SELECT DISTINCT group_key, period FROM grouped SEMI JOIN scope USING (group_key, period)) AS present
+LEFT JOIN figures USING (group_key, period)

@@ -18,6 +18,33 @@ WITH compared AS (
             AND epoch(f.started_at) < (SELECT max(epoch(listed_at)) FROM sessions) - 86400 AS is_stuck,
         (epoch(s.fetched_at) - epoch(f.ended_at))::BIGINT AS lateness_s,
         s.has_stat AND f.unknown_s = 0 AS is_comparable,
+        -- The API has a figure where its own stages have nothing to make it of.
+        list_filter(
+            [
+                if(f.api_wakeup_latency_s <> 0 AND f.terminal_wake_s IS NULL, 'wakeup_latency', NULL),
+                if(f.api_light_latency_s <> 0 AND f.light_latency_s IS NULL, 'light_latency', NULL),
+                if(f.api_deep_latency_s <> 0 AND f.deep_latency_s IS NULL, 'deep_latency', NULL),
+                if(f.api_rem_latency_s <> 0 AND f.rem_latency_s IS NULL, 'rem_latency', NULL),
+                if(f.api_time_in_wake_s <> 0 AND f.waso_s IS NULL, 'time_in_wake', NULL),
+                if(f.api_waso_count <> 0 AND f.awakenings IS NULL, 'waso_count', NULL),
+                if(f.api_longest_waso_s <> 0 AND f.longest_wake_s IS NULL, 'longest_waso', NULL),
+                if(f.api_sleep_cycle_s <> 0 AND f.mean_cycle_s IS NULL, 'sleep_cycle', NULL),
+                if(f.api_sleep_ratio_fraction <> 0 AND f.tst_s = 0, 'sleep_ratio', NULL),
+                if(f.api_wake_ratio_fraction <> 0 AND f.tst_s = 0, 'wake_ratio', NULL),
+                if(
+                    len(f.api_sleep_cycle_time_at) > 0 AND f.stage_levels = 4 AND (
+                        coalesce(f.cycles, 0) = 0
+                        OR len(f.api_sleep_cycle_time_at) <> f.cycles + 1
+                        OR epoch(f.api_sleep_cycle_time_at[1]) <> epoch(f.onset_at)
+                        OR epoch(f.api_sleep_cycle_time_at[-1])
+                            <> epoch(f.onset_at) + round(f.mean_cycle_s * f.cycles)
+                    ),
+                    'sleep_cycle_time',
+                    NULL
+                )
+            ],
+            lambda statistic: statistic IS NOT NULL
+        ) AS unfounded,
         epoch(f.api_sleep_time_at) - epoch(f.onset_at) AS diff_sleep_time_s,
         epoch(f.api_wake_time_at) - epoch(f.final_wake_at) AS diff_wake_time_s,
         f.api_sleep_latency_s - f.sol_s AS diff_sleep_latency_s,
@@ -59,13 +86,13 @@ WITH compared AS (
 )
 
 SELECT
-    * EXCLUDE (is_comparable, outside),
+    * EXCLUDE (is_comparable, outside, unfounded),
     if(chunks_received > chunks_expected, 1, chunks_received / nullif(chunks_expected, 0))
         AS upload_integrity_fraction,
     -- The analysis covers whole blocks of 5 minutes and drops what is left of the last one.
     stage_length_mismatch_s NOT BETWEEN 0 AND 299 AS is_stage_length_wrong,
-    CASE WHEN is_comparable THEN outside END AS out_of_tolerance,
-    CASE WHEN is_comparable THEN len(outside) = 0 END AS is_consistent
+    CASE WHEN is_comparable THEN list_concat(outside, unfounded) END AS out_of_tolerance,
+    CASE WHEN is_comparable THEN len(outside) + len(unfounded) = 0 END AS is_consistent
 FROM (
     SELECT
         *,

@@ -118,7 +118,9 @@ DQ_SESSION: Final = Table(
             "out_of_tolerance",
             "VARCHAR[]",
             "Statistics of the API that its stages contradict: durations, latencies and counts "
-            "exactly, efficiency by 0.005, ratios by 0.015. NULL with unknown epochs",
+            "exactly, efficiency by 0.005, ratios by 0.015; also those that its stages have nothing to "
+            "make of, and cycle times that do not fit. One that the API leaves out contradicts "
+            "nothing. NULL with unknown epochs",
         ),
         flag("is_consistent", "Whether there are none; NULL where it cannot be compared"),
     ),

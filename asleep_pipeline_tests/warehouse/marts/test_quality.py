@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +229,38 @@ def test_a_day_counts_its_sessions(made: HandMade) -> None:
     }
     assert {name: rows[0][name] for name in expected} == expected
     assert (rows[1]["stuck_sessions"], rows[1]["upload_integrity_mean_fraction"]) == (1, None)
+
+
+UNFOUNDED: dict[str, tuple[str, Any]] = {
+    "rem_latency": ("20W 700L 100D", 600),
+    "deep_latency": ("20W 700L 100R", 600),
+    "sleep_cycle": ("20W 700L 100D", 5400),
+    "waso_count": ("820W", 5),
+    "time_in_wake": ("820W", 100),
+    "sleep_ratio": ("820W", 0.9),
+    "sleep_cycle_time": ("20W 700L 100D", [datetime(2026, 6, 1, 22, tzinfo=UTC)]),
+}
+"""Stages that have nothing to make a statistic of, and what the API says of it all the same."""
+
+
+@pytest.mark.parametrize("statistic", UNFOUNDED)
+def test_a_statistic_without_any_ground_is_found_by_name(tmp_path: Path, statistic: str) -> None:
+    """Where ours is NULL there is no difference, and yet the API contradicts its stages."""
+    night, value = UNFOUNDED[statistic]
+    said = {"has_stat": True, "time_in_light": 0, statistic: value}
+    with hand_made(tmp_path) as made:
+        made.put(session("u", "2026-06-01T22:00:00", night, **said))
+        made.publish()
+        found = made.row("FROM dq_session")
+    assert (found["is_consistent"], statistic in found["out_of_tolerance"]) == (False, True)
+
+
+def test_cycle_times_that_do_not_fit_are_found(tmp_path: Path) -> None:
+    """Sleep onset first, then the end of each cycle."""
+    row = consistent("u")
+    late = [moment + timedelta(minutes=1) for moment in row["sleep_cycle_time"]]
+    assert late
+    with hand_made(tmp_path) as made:
+        made.put(row | {"sleep_cycle_time": late})
+        made.publish()
+        assert made.row("FROM dq_session")["out_of_tolerance"] == ["sleep_cycle_time"]
