@@ -140,24 +140,38 @@ def _refresh_members(
 
 
 def _insert_members(con: duckdb.DuckDBPyConnection, cohort: Cohort) -> int:
-    # A user whom the condition cannot be evaluated for is no member, and holds nothing up.
-    among = f"TRY(({cohort.condition}\n))" if cohort.condition else "list_contains($users, user_id)"
-    values: dict[str, object] = {"cohort": cohort.name}
-    if cohort.condition is None:
-        values["users"] = list(cohort.user_ids)
-    try:
-        row = con.execute(
-            f"INSERT INTO cohort_member SELECT $cohort, user_id FROM dim_user WHERE (\n{among}\n) "
-            "ORDER BY 2",
-            values,
-        ).fetchone()
-    except duckdb.Error as error:
-        # What DuckDB says of a value would name a user.
-        raise WarehouseError(
-            f"The condition of the cohort {cohort.name!r} fails: {type(error).__name__}.",
-            fix=f"Define it anew, or `asleep-pipeline cohort drop {cohort.name}`.",
-        ) from None
+    users = cohort.user_ids if cohort.condition is None else _who_meets(con, cohort)
+    row = con.execute(
+        """
+        INSERT INTO cohort_member
+        SELECT $1, user_id FROM dim_user WHERE list_contains($2, user_id) ORDER BY user_id
+        """,
+        [cohort.name, list(users)],
+    ).fetchone()
     return int(row[0]) if row else 0
+
+
+def _who_meets(con: duckdb.DuckDBPyConnection, cohort: Cohort) -> list[str]:
+    """Users who meet a cohort's condition; whom it cannot be evaluated for is none of them.
+
+    Evaluated aside: an error would undo everything that the publication has done so far.
+    """
+    people = con.execute("FROM dim_user").to_arrow_table()
+    problem = ""
+    with duckdb.connect() as aside:
+        aside.register("dim_user", people)
+        # TRY takes no subquery; such a condition holds for all users or fails for all.
+        for condition in (f"TRY(({cohort.condition}\n))", f"({cohort.condition}\n)"):
+            try:
+                found = aside.execute(f"SELECT user_id FROM dim_user WHERE {condition}")
+                return [user_id for (user_id,) in found.fetchall()]
+            except duckdb.Error as error:
+                # What DuckDB says of a value would name a user.
+                problem = type(error).__name__
+    raise WarehouseError(
+        f"The condition of the cohort {cohort.name!r} fails: {problem}.",
+        fix=f"Define it anew, or `asleep-pipeline cohort drop {cohort.name}`.",
+    )
 
 
 def _find_touched(con: duckdb.DuckDBPyConnection) -> None:
