@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.reports.model import Report
+from asleep_pipeline.warehouse.export import put_in_place
 
 _HASH_LENGTH: Final = 12
 _SLUG_LENGTH: Final = 40
@@ -62,18 +63,14 @@ def put_folder_aside(folder: Path) -> Iterator[Path]:
     Raises:
         WarehouseError: It cannot be written.
     """
-    aside, earlier = (folder.with_name(f"{folder.name}.{end}") for end in ("unfinished", "earlier"))
+    aside = folder.with_name(f"{folder.name}.unfinished")
     with _writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(".lock")):
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir()
             yield aside
-            shutil.rmtree(earlier, ignore_errors=True)
-            if folder.exists():
-                folder.rename(earlier)
-            aside.rename(folder)
-            shutil.rmtree(earlier, ignore_errors=True)
+            put_in_place(aside, folder)
 
 
 @contextmanager

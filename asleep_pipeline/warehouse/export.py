@@ -66,7 +66,7 @@ def export_parquet(
         aside.mkdir(parents=True)
         rows = {name: _export(con, name, aside) for name in dict.fromkeys(tables)}
         _copy(con, f"SELECT * FROM {LOAD_INFO.name}", aside / f"{LOAD_INFO.name}.parquet")
-        _put_in_place(aside, folder)
+        put_in_place(aside, folder)
     return rows
 
 
@@ -153,7 +153,8 @@ def _copy(con: duckdb.DuckDBPyConnection, query: str, file: Path) -> int:
     return int(row[0]) if row else 0
 
 
-def _put_in_place(aside: Path, folder: Path) -> None:
+def put_in_place(aside: Path, folder: Path) -> None:
+    """Let a folder that was written aside take the place of another, or of none."""
     earlier = folder.with_name(f"{folder.name}.earlier")
     shutil.rmtree(earlier, ignore_errors=True)
     if folder.exists():
