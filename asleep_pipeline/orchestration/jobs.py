@@ -5,7 +5,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import (
     UnresolvedAssetJobDefinition,
 )
 
-from asleep_pipeline.orchestration.assets.warehouse import WAREHOUSE
+from asleep_pipeline.orchestration.assets.warehouse import ALL_PUBLISHED
 
 REFRESH_USERS = "refresh_users"
 PULL = "pull"
@@ -35,7 +35,7 @@ def build_jobs() -> list[UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             PUBLISH,
-            selection=dg.AssetSelection.assets(WAREHOUSE) | dg.AssetSelection.groups("marts"),
+            selection=ALL_PUBLISHED,
             description="Publish the warehouse from the lake.",
         ),
         dg.define_asset_job(

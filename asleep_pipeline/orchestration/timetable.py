@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 import pendulum
 
-from asleep_pipeline.orchestration.assets.warehouse import WAREHOUSE
+from asleep_pipeline.orchestration.assets.warehouse import ALL_PUBLISHED
 from asleep_pipeline.orchestration.jobs import (
     AVERAGES,
     PULL,
@@ -132,7 +132,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
 
     publish = dg.AutomationConditionSensorDefinition(
         "publish_after_changes",
-        target=dg.AssetSelection.assets(WAREHOUSE) | dg.AssetSelection.groups("marts"),
+        target=ALL_PUBLISHED,
         default_status=status,
         description="Publishes the warehouse when what it is built from has changed.",
     )

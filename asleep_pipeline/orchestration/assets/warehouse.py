@@ -17,6 +17,9 @@ from asleep_pipeline.warehouse.verify import differences
 
 SAME_ROWS = "published_rows_equal_the_lake"
 WAREHOUSE = "warehouse"
+MARTS = "marts"
+ALL_PUBLISHED = dg.AssetSelection.assets(WAREHOUSE) | dg.AssetSelection.groups(MARTS)
+"""The file and what is in it: made together or not at all."""
 
 # After every change, once nothing blocks; without what eager() would wait for in vain: a history
 # without gaps, and the end of a backfill that may run for days.
@@ -44,7 +47,7 @@ def _mart_spec(mart: Table, made_from: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         mart.name,
         deps=[made_from],
-        group_name="marts",
+        group_name=MARTS,
         kinds={"duckdb"},
         owners=OWNERS,
         metadata={"dagster/column_schema": story.column_schema(mart)},
