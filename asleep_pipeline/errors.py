@@ -6,6 +6,7 @@ AsleepPipelineError
 ├── ConfigurationError    a setting, the key, or the roster must change first    exit code 3
 ├── LakeError             the lake cannot be opened, read or written             exit code 1
 ├── WarehouseError        the published file cannot be built or read             exit code 1
+├── InboxError            the inbox of webhooks cannot be opened, read or written   exit code 1
 └── AsleepError           everything the Asleep API can do to us, see `asleep_pipeline.asleep.errors`
 ```
 
@@ -51,3 +52,7 @@ class LakeError(AsleepPipelineError):
 
 class WarehouseError(AsleepPipelineError):
     """The published warehouse file cannot be built or read."""
+
+
+class InboxError(AsleepPipelineError):
+    """The inbox of webhooks cannot be opened, read or written."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from base64 import b64decode
 from collections.abc import Iterable
 from ipaddress import ip_address
 from pathlib import Path
@@ -42,6 +43,8 @@ from asleep_pipeline.zones.names import is_zone, known_zones
 PREFIX = "ASLEEP_"
 CONFIG_VARIABLE = "ASLEEP_CONFIG"
 CONFIG_FILE = "asleep-pipeline.toml"
+_SHORTEST_SECRET_BYTES = 24
+_SECRETS = frozenset({"api_key", "previous_api_key", "webhook_signing_secret"})
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
@@ -92,6 +95,17 @@ def _check_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _check_signing_secret(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    try:
+        size = len(b64decode(text.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        size = 0
+    if size < _SHORTEST_SECRET_BYTES:
+        raise ValueError("a signing secret is 'whsec_' and at least 24 bytes in base64.")
+    return SecretStr(text)
+
+
 def _check_shards(shards: int) -> int:
     if shards & (shards - 1):
         raise ValueError("it must be a power of two.")
@@ -100,6 +114,7 @@ def _check_shards(shards: int) -> int:
 
 ZoneName = Annotated[str, AfterValidator(check_zone)]
 ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
+SigningSecret = Annotated[SecretStr, AfterValidator(_check_signing_secret)]
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
@@ -110,12 +125,15 @@ class Organisation(BaseModel):
 
     api_key: ApiKey | None = None
     api_key_file: AbsolutePath | None = None
+    previous_api_key: ApiKey | None = None
+    previous_api_key_file: AbsolutePath | None = None
     timezone: ZoneName | None = None
 
     @model_validator(mode="after")
     def _has_one_key(self) -> Organisation:
-        if self.api_key and self.api_key_file:
-            raise ValueError("give api_key or api_key_file, not both.")
+        for name in ("api_key", "previous_api_key"):
+            if getattr(self, name) and getattr(self, f"{name}_file"):
+                raise ValueError(f"give {name} or {name}_file, not both.")
         return self
 
 
@@ -147,6 +165,10 @@ class Settings(BaseSettings):
     api_key: Annotated[
         ApiKey | None,
         Field(description="The Asleep API key of users without an organisation's own."),
+    ] = None
+    previous_api_key: Annotated[
+        ApiKey | None,
+        Field(description="The key before: webhooks may still come with it during a rotation."),
     ] = None
     base_url: Annotated[
         str, AfterValidator(_check_base_url), Field(description="Where the Asleep API answers.")
@@ -202,6 +224,23 @@ class Settings(BaseSettings):
         Score,
         Field(description="Weights and bands of the sleep score, as TOML table `[score]`."),
     ] = Score()
+    webhook_signing_secret: Annotated[
+        SigningSecret | None,
+        Field(description="Webhooks must bear a Standard Webhooks signature by it, `whsec_...`."),
+    ] = None
+    webhook_events_per_second: Annotated[
+        int, Field(ge=1, description="Most webhooks a second and key; more are answered 429.")
+    ] = 5_000
+    webhook_reread: Annotated[
+        bool,
+        Field(description="Whether the API is asked for a session once its webhook has come."),
+    ] = True
+    webhook_tries: Annotated[
+        int, Field(ge=1, le=100, description="Times a webhook is tried before it is laid aside.")
+    ] = 5
+    webhook_keep_days: Annotated[
+        int, Field(ge=2, le=3650, description="Days that processed webhooks are kept in the inbox.")
+    ] = 14
     organisations: Annotated[
         dict[str, Organisation],
         Field(
@@ -246,6 +285,16 @@ class Settings(BaseSettings):
     def reports_dir(self) -> Path:
         """Folder of the weekly and monthly reports."""
         return self.data_dir / "reports"
+
+    @property
+    def inbox_path(self) -> Path:
+        """The inbox of webhooks, a SQLite file."""
+        return self.data_dir / "webhooks" / "inbox.sqlite"
+
+    @property
+    def live_path(self) -> Path:
+        """The DuckDB file of sessions in progress."""
+        return self.data_dir / "live.duckdb"
 
     @property
     def dagster_home(self) -> Path:
@@ -364,7 +413,7 @@ def _shown(place: tuple[int | str, ...], value: Any) -> str:
     misplaced = place[0] == "organisations" and len(place) < len(
         ("organisations", "acme", "timezone")
     )
-    if misplaced or place[-1] == "api_key" or "@" in str(value) or "?" in str(value):
+    if misplaced or place[-1] in _SECRETS or "@" in str(value) or "?" in str(value):
         return ""
     return f" = {value!r}"
 

@@ -79,6 +79,17 @@ from asleep_pipeline.asleep.errors import (
     UnreadableAnswer,
     UserNotFound,
 )
+from asleep_pipeline.asleep.events import (
+    EPOCH_S,
+    INFERENCE_COMPLETE,
+    SESSION_COMPLETE,
+    Event,
+    Inference,
+    NotJsonError,
+    read_event,
+    read_inference,
+    read_session,
+)
 from asleep_pipeline.asleep.models import (
     Averages,
     AverageStats,
@@ -98,6 +109,9 @@ from asleep_pipeline.asleep.models import (
 )
 
 __all__ = [
+    "EPOCH_S",
+    "INFERENCE_COMPLETE",
+    "SESSION_COMPLETE",
     "Answer",
     "AsleepClient",
     "AsleepError",
@@ -108,12 +122,15 @@ __all__ = [
     "ConnectionFailed",
     "Counters",
     "CreatedUser",
+    "Event",
     "Gone",
+    "Inference",
     "InvalidRequest",
     "InvalidUser",
     "LastSession",
     "Metadata",
     "NeverSleptSession",
+    "NotJsonError",
     "Period",
     "PlanExpired",
     "QuotaExceeded",
@@ -141,4 +158,7 @@ __all__ = [
     "decode_session_page",
     "decode_updated_user",
     "decode_user",
+    "read_event",
+    "read_inference",
+    "read_session",
 ]

@@ -1,0 +1,362 @@
+"""The inbox: one SQLite file that holds every webhook event from its arrival until it has aged.
+
+An event is in one of four states:
+
+```
+            +------------- adopted ------------+
+            v                                  |
+waiting ----+--> done                    quarantined (its user is not on the roster)
+            +--> quarantined
+            +--> dead (it failed as often as it may)  -- replay --> waiting
+```
+
+The receiver adds (`asleep_pipeline.webhooks.writer`), everybody else reads and moves events on, in
+short transactions of their own. Commits are synced to the disk before they are reported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from asleep_pipeline.asleep.events import INFERENCE_COMPLETE, Event
+from asleep_pipeline.errors import InboxError
+
+Status: TypeAlias = Literal["waiting", "done", "quarantined", "dead"]
+
+_BUSY_S: Final = 30
+_CHUNK: Final = 2_000
+"""Events that are moved on in one transaction: the receiver waits for its turn meanwhile."""
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- order of arrival
+    key BLOB NOT NULL UNIQUE,             -- idempotency key
+    status TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    key_name TEXT NOT NULL,               -- organisation whose API key it came with
+    user_id TEXT NOT NULL,
+    session_id TEXT,
+    received_at INTEGER NOT NULL,         -- microseconds since 1970 in UTC, as all instants here
+    body BLOB NOT NULL,
+    duplicates INTEGER NOT NULL DEFAULT 0,
+    tries INTEGER NOT NULL DEFAULT 0,
+    problem TEXT,
+    settled_at INTEGER                    -- when it came into its present state
+) STRICT;
+CREATE INDEX IF NOT EXISTS unsettled ON event (status, id) WHERE status <> 'done';
+CREATE TABLE IF NOT EXISTS attempt (
+    second INTEGER NOT NULL,              -- seconds since 1970 in UTC
+    source TEXT NOT NULL,                 -- address that it came from
+    key_name TEXT NOT NULL,               -- organisation of the key, '' when the key is unknown
+    name TEXT NOT NULL,                   -- event, '' when it was refused unread
+    outcome TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    PRIMARY KEY (second, source, key_name, name, outcome)
+) STRICT, WITHOUT ROWID;
+"""
+_COLUMNS: Final = (
+    "id, status, name, version, key_name, user_id, session_id, received_at, body, duplicates, "
+    "tries, problem, settled_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event that has passed every check.
+
+    Attributes:
+        event: What it is about.
+        key_name: The organisation whose API key it came with; `default` for the default key.
+        user_id: The user; of the header when the body names none.
+        received_at: When its last byte came, UTC.
+        body: The body as it came.
+    """
+
+    event: Event
+    key_name: str
+    user_id: str
+    received_at: datetime
+    body: bytes
+
+    @property
+    def key(self) -> bytes:
+        """The idempotency key (contract section 5), within one user of one key.
+
+        A 5-minute block of a session counts once, whatever it says; of anything else the same body
+        counts once.
+        """
+        event = self.event
+        block = event.block if event.name == INFERENCE_COMPLETE and event.session_id else None
+        what = self.body if block is None else b"%d" % block
+        names = (self.key_name, self.user_id, event.session_id or "", event.name)
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (*(name.encode() for name in names), what):
+            digest.update(b"%d:" % len(part))
+            digest.update(part)
+        return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event of the inbox; instants are UTC."""
+
+    id: int
+    status: Status
+    name: str
+    version: str
+    key_name: str
+    user_id: str
+    session_id: str | None
+    received_at: datetime
+    body: bytes
+    duplicates: int
+    tries: int
+    problem: str | None
+    settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How full the inbox is.
+
+    Attributes:
+        waiting: Events to be processed.
+        quarantined: Events of users who are not on the roster.
+        dead: Events that failed as often as they may.
+        oldest_waiting_at: Arrival of the oldest that waits; None when none does.
+    """
+
+    waiting: int
+    quarantined: int
+    dead: int
+    oldest_waiting_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """The inbox at a path; holds no connection. Every method raises `InboxError` when it cannot."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> Inbox:
+        """Make the inbox, or open it where it is already made."""
+        inbox = cls(path)
+        made = path.exists()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        with inbox.connection() as con:
+            con.executescript(_SCHEMA)
+        if not made:
+            _sync_path_to(path.parent)
+        return inbox
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose commits are on the disk when they return, without an open transaction."""
+        con = None
+        try:
+            con = connect(self.path)
+            yield con
+        except sqlite3.Error as error:
+            raise _unusable(self.path, error) from error
+        finally:
+            if con is not None:
+                con.close()
+
+    def depth(self) -> Depth:
+        """How many events wait, and for how long."""
+        with self.connection() as con:
+            rows = con.execute(
+                "SELECT status, count(*), min(id) FROM event WHERE status <> 'done' GROUP BY status"
+            ).fetchall()
+            counts = {status: number for status, number, _ in rows}
+            first = next((row[2] for row in rows if row[0] == "waiting"), None)
+            oldest = con.execute("SELECT received_at FROM event WHERE id = ?", [first]).fetchone()
+        return Depth(
+            counts.get("waiting", 0),
+            counts.get("quarantined", 0),
+            counts.get("dead", 0),
+            from_micros(oldest[0]) if oldest else None,
+        )
+
+    def events(
+        self,
+        status: Status | None = None,
+        *,
+        after: int = 0,
+        limit: int = 1_000,
+        name: str | None = None,
+        user_id: str | None = None,
+    ) -> list[StoredEvent]:
+        """Events in the order of arrival.
+
+        Args:
+            status: Only these.
+            after: Only events with a larger id.
+            limit: So many at most.
+            name: Only events of this name.
+            user_id: Only events of this user.
+        """
+        wanted = {"status": status, "name": name, "user_id": user_id}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        conditions = ["id > :after", *(f"{column} = :{column}" for column in given)]
+        if status not in {None, "done"}:
+            # The words of the index, which holds no others.
+            conditions.append("status <> 'done'")
+        with self.connection() as con:
+            rows = con.execute(
+                f"SELECT {_COLUMNS} FROM event WHERE {' AND '.join(conditions)} "
+                "ORDER BY id LIMIT :limit",
+                given | {"after": after, "limit": limit},
+            ).fetchall()
+        return [_stored(row) for row in rows]
+
+    def event(self, event_id: int) -> StoredEvent | None:
+        """One event, or None."""
+        with self.connection() as con:
+            row = con.execute(f"SELECT {_COLUMNS} FROM event WHERE id = ?", [event_id]).fetchone()
+        return _stored(row) if row else None
+
+    def settle(self, ids: Collection[int], status: Status, *, now: datetime) -> None:
+        """Move events on to a state; one that is there already stays as it is."""
+        self._move(
+            "UPDATE event SET status = ?1, settled_at = ?2, problem = NULL WHERE id = ?3 "
+            "AND status <> ?1",
+            [(status, micros(now), event_id) for event_id in ids],
+        )
+
+    def fail(self, problems: Sequence[tuple[int, str]], *, tries: int, now: datetime) -> None:
+        """Count a failed try of each event; with `tries` of them it is dead.
+
+        Args:
+            problems: Event ids, and what went wrong; no secret.
+            tries: Tries that an event has.
+            now: The present, UTC.
+        """
+        self._move(
+            """
+            UPDATE event SET tries = tries + 1, problem = ?2,
+                status = CASE WHEN tries + 1 >= ?3 THEN 'dead' ELSE status END,
+                settled_at = CASE WHEN tries + 1 >= ?3 THEN ?4 ELSE settled_at END
+            WHERE id = ?1
+            """,
+            [(event_id, problem, tries, micros(now)) for event_id, problem in problems],
+        )
+
+    def _move(self, sql: str, parameters: Sequence[tuple[int | str, ...]]) -> None:
+        with self.connection() as con:
+            for first in range(0, len(parameters), _CHUNK):
+                con.execute("BEGIN IMMEDIATE")
+                con.executemany(sql, parameters[first : first + _CHUNK])
+                con.execute("COMMIT")
+
+    def users_in_quarantine(self) -> list[str]:
+        """The users whose events are in quarantine."""
+        with self.connection() as con:
+            rows = con.execute(
+                "SELECT DISTINCT user_id FROM event WHERE status = 'quarantined' ORDER BY 1"
+            ).fetchall()
+        return [user_id for (user_id,) in rows]
+
+    def replay(self, ids: Iterable[int], *, now: datetime) -> int:
+        """Let events be processed again with all their tries, whatever their state.
+
+        Returns:
+            How many there were.
+        """
+        wanted = [(micros(now), event_id) for event_id in ids]
+        with self.connection() as con:
+            con.execute("BEGIN IMMEDIATE")
+            moved = con.executemany(
+                "UPDATE event SET status = 'waiting', tries = 0, problem = NULL, settled_at = ? "
+                "WHERE id = ?",
+                wanted,
+            ).rowcount
+            con.execute("COMMIT")
+        return moved
+
+    def purge(self, status: Status, *, before: datetime) -> int:
+        """Delete events that came into a state before an instant, and the attempts of that time.
+
+        Returns:
+            How many events there were.
+        """
+        removed = 0
+        with self.connection() as con:
+            while True:
+                con.execute("BEGIN IMMEDIATE")
+                done = con.execute(
+                    "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE status = ? "
+                    "AND coalesce(settled_at, received_at) < ? LIMIT ?)",
+                    [status, micros(before), _CHUNK],
+                ).rowcount
+                con.execute("COMMIT")
+                removed += done
+                if done < _CHUNK:
+                    break
+            con.execute("DELETE FROM attempt WHERE second < ?", [micros(before) // 1_000_000])
+        return removed
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to the inbox's file, in the mode in which a commit that returned stays.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
+    con = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    con.execute("PRAGMA journal_mode = WAL")
+    # NORMAL would lose the last commits in a power cut.
+    con.execute("PRAGMA synchronous = FULL")
+    return con
+
+
+def micros(moment: datetime) -> int:
+    """An instant as the inbox keeps it."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(value: int) -> datetime:
+    """The instant that `micros` gave, in UTC."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _stored(row: tuple[object, ...]) -> StoredEvent:
+    values = dict(zip(StoredEvent.__slots__, row, strict=True))
+    for name in ("received_at", "settled_at"):
+        moment = values[name]
+        values[name] = from_micros(moment) if isinstance(moment, int) else None
+    return StoredEvent(**values)  # type: ignore[arg-type]  # STRICT tables hold what they declare
+
+
+def _unusable(path: Path, error: Exception) -> InboxError:
+    return InboxError(
+        f"The inbox {path} cannot be used: {error}.",
+        fix="Check the free space and the folder's rights; what was acknowledged is on the disk.",
+    )
+
+
+def _sync_path_to(folder: Path) -> None:
+    """Force the names of a new file and of the folders above it to the disk."""
+    for path in (folder, *folder.absolute().parents):
+        if os.access(path, os.R_OK | os.W_OK):
+            fd = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
