@@ -31,6 +31,7 @@ lint: $(READY) ## Check style, format and types
 bench: $(READY) ## Measure throughput and memory
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.marts
+	$(BIN)/python -m benchmarks.webhooks
 
 docs: $(READY) ## Write the generated parts of the README and docs/ again
 	$(BIN)/python -m asleep_pipeline.reference README.md docs/tables.md

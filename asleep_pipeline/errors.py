@@ -7,6 +7,7 @@ AsleepPipelineError
 ├── LakeError             the lake cannot be opened, read or written             exit code 1
 ├── WarehouseError        the published file cannot be built or read             exit code 1
 ├── InboxError            the inbox of webhooks cannot be opened, read or written   exit code 1
+├── AccessError           the API tokens cannot be read or written               exit code 1
 └── AsleepError           everything the Asleep API can do to us, see `asleep_pipeline.asleep.errors`
 ```
 
@@ -56,3 +57,7 @@ class WarehouseError(AsleepPipelineError):
 
 class InboxError(AsleepPipelineError):
     """The inbox of webhooks cannot be opened, read or written."""
+
+
+class AccessError(AsleepPipelineError):
+    """The API tokens cannot be read or written."""

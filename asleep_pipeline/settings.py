@@ -11,7 +11,6 @@ import os
 import tomllib
 from base64 import b64decode
 from collections.abc import Iterable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -36,6 +35,7 @@ from pydantic_settings import (
 )
 
 from asleep_pipeline.errors import ConfigurationError
+from asleep_pipeline.loopback import is_loopback
 from asleep_pipeline.sleep.parameters import GroupSize, Parameters, Score, SleepOfADay
 from asleep_pipeline.weekdays import Weekdays
 from asleep_pipeline.zones.names import is_zone, known_zones
@@ -70,13 +70,6 @@ def _check_key(key: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _check_base_url(url: str) -> str:
     try:
         parts = urlsplit(url)
@@ -88,7 +81,7 @@ def _check_base_url(url: str) -> str:
         raise ValueError("it must hold no user name, password, query or fragment.")
     if not host or parts.scheme not in {"http", "https"}:
         raise ValueError("it must look like 'https://api.asleep.ai'.")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(
             "it must start with https://, or the key would cross the network readable."
         )
@@ -295,6 +288,11 @@ class Settings(BaseSettings):
     def live_path(self) -> Path:
         """The DuckDB file of sessions in progress."""
         return self.data_dir / "live.duckdb"
+
+    @property
+    def tokens_path(self) -> Path:
+        """The API tokens' hashes, a SQLite file."""
+        return self.data_dir / "access" / "tokens.sqlite"
 
     @property
     def dagster_home(self) -> Path:

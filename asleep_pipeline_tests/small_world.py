@@ -25,6 +25,7 @@ import polars as pl
 import stamina
 
 from asleep_pipeline.asleep import client
+from asleep_pipeline.extract import reread
 from asleep_pipeline.extract import sessions as pull
 from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.extract.sessions import PullReport, Window, pull_sessions
@@ -229,7 +230,9 @@ def _simulated_clock(sim: RunningSimulator) -> Iterator[None]:
     """Answers are stamped with the simulator's time, each later than the one before."""
     ticks = count()
     clock = SimpleNamespace(now=lambda _zone: sim.clock.now() + timedelta(microseconds=next(ticks)))
-    with patch.object(client, "datetime", clock), patch.object(pull, "datetime", clock):
+    with ExitStack() as stack:
+        for module in (client, pull, reread):
+            stack.enter_context(patch.object(module, "datetime", clock))
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import tomllib
@@ -141,6 +142,9 @@ def test_unknown_name_in_an_organisation(folder: Path) -> None:
         ("base_url", "api.asleep.ai"),
         ("base_url", "https://api.asleep.ai#x"),
         ("base_url", "https://[half"),
+        ("webhook_events_per_second", 0),
+        ("webhook_tries", 0),
+        ("webhook_keep_days", 1),
     ],
 )
 def test_bad_value_is_named_with_a_fix(name: str, value: object) -> None:
@@ -154,6 +158,16 @@ def test_every_problem_is_told_at_once() -> None:
     """Three wrong settings give three sentences, not one per try."""
     error = refused(shards=3, lookback_days=0, timezone="Mars")
     assert len(error.problem.splitlines()) == 3
+
+
+def test_a_signing_secret_is_standard_webhooks() -> None:
+    """24 bytes in base64 behind the prefix are a signing secret, fewer are not."""
+    good = "whsec_" + base64.b64encode(bytes(24)).decode()
+    secret = load_settings(webhook_signing_secret=good).webhook_signing_secret
+    assert secret
+    assert secret.get_secret_value() == good
+    short = "whsec_" + base64.b64encode(bytes(23)).decode()
+    assert "24 bytes" in refused(webhook_signing_secret=short).problem
 
 
 def test_zone_suggestion_ignores_case() -> None:
@@ -179,6 +193,11 @@ def refusals_with_a_secret(
         refused(base_url=f"https://api.asleep.ai?key={SECRET}"),
         refused(organisations={"acme": SECRET}),
         refused(organisations=SECRET),
+        refused(previous_api_key=f"{SECRET} {SECRET}"),
+        refused(webhook_signing_secret=SECRET),
+        refused(webhook_signing_secret=f"whsec_{SECRET}!"),
+        refused(organisations={"acme": {"previous_api_key": f"{SECRET} {SECRET}"}}),
+        refused(organisations={"acme": {"previous_api_key": SECRET, "previous_api_key_file": "x"}}),
         refused(organisations={"acme": {"api_key": SECRET, "api_key_file": "x"}}),
     ]
     (folder / "asleep-pipeline.toml").write_text(f'[organisations]\nacme = "{SECRET}"\n')
@@ -199,7 +218,11 @@ def test_no_refusal_shows_a_secret(folder: Path, monkeypatch: pytest.MonkeyPatch
 def test_repr_hides_every_key(key: str) -> None:
     """Whatever a key looks like, the settings print as they would with any other."""
     settings, others = (
-        Settings(api_key=k, organisations={"acme": {"api_key": k}})  # type: ignore[dict-item, arg-type]
+        Settings(
+            api_key=k,  # type: ignore[arg-type]
+            previous_api_key=k,  # type: ignore[arg-type]
+            organisations={"acme": {"api_key": k, "previous_api_key": k}},  # type: ignore[dict-item]
+        )
         for k in (key, SECRET)
     )
     assert repr(settings) == repr(others)

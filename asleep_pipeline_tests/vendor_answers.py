@@ -68,6 +68,12 @@ def envelope(result: Any) -> bytes:
     return msgspec.json.encode({"detail": "OK", "result": result})
 
 
+def event(user_id: str, result: Json) -> bytes:
+    """A SESSION_COMPLETE of version V3 that says what get-session would."""
+    said = {"event": "SESSION_COMPLETE", "version": "V3", "data": {"user_id": user_id} | result}
+    return msgspec.json.encode(said)
+
+
 @dataclass
 class Mailbag:
     """Puts answers about one user into `raw`, each later than the one before.
@@ -105,6 +111,32 @@ class Mailbag:
         return self._row(
             "get_session", said, _start(item), **_asked(item), session_state="COMPLETE"
         )
+
+    def pushed(
+        self,
+        item: Json,
+        result: Json | None = None,
+        *,
+        body: bytes | None = None,
+        waited: timedelta = timedelta(0),
+    ) -> Json:
+        """The webhook of a complete session, V3, that has waited so long in the inbox."""
+        said = body or event(USER, detail(item) if result is None else result)
+        row = self._row("session_complete", said, _start(item), session_id=item["session_id"])
+        arrived_at = row["fetched_at"] - waited
+        return row | {
+            "source": "webhook",
+            "session_state": "COMPLETE",
+            "fetched_at": arrived_at,
+        }
+
+    def reread(self, item: Json, result: Json | None = None) -> Json:
+        """The detail that a webhook made us ask for."""
+        return self.detail(item, result) | {"list_hash": None}
+
+    def reread_vanished(self, item: Json) -> Json:
+        """The 404 of a session whose webhook has come."""
+        return self.vanished(item) | {"list_hash": None}
 
     def vanished(self, item: Json) -> Json:
         """The 404 of a session that was listed a moment ago."""

@@ -28,7 +28,12 @@ _HATCH_PX: Final = 8
 
 
 def hypnogram(
-    runs: pl.DataFrame, *, stage_levels: int = 4, width: int = 720, height: int = 240
+    runs: pl.DataFrame,
+    *,
+    stage_levels: int = 4,
+    width: int = 720,
+    height: int = 240,
+    time_title: str = "Local time",
 ) -> Chart:
     """The stages of one session by local time: wake on top, then REM, light and deep.
 
@@ -41,6 +46,7 @@ def hypnogram(
         stage_levels: 2 where `light` only means asleep.
         width: Pixels, axes included.
         height: Pixels, axes included.
+        time_title: What clock the times are of.
     """
     names = _TWO_STAGES if stage_levels == len(_TWO_STAGES) else _STAGES
     steps = _steps(runs, names)
@@ -49,7 +55,7 @@ def hypnogram(
     known, unknown = steps.drop_nulls("level"), steps.filter(pl.col("level").is_null())
     low, high = _ends(steps)
     hatched = "" if unknown.is_empty() else " (hatched: stage unknown)"
-    axis = clock_axis(f"Local time{hatched}", low, high, length=width)
+    axis = clock_axis(f"{time_title}{hatched}", low, high, length=width)
     x = alt.X("from_min:Q", axis=axis, scale=alt.Scale(domain=[low, high], nice=False))
     pitch_min = _HATCH_PX * (high - low) / width
     hatches = hatching(unknown, pitch_min=pitch_min, bottom=len(names) - 1 + _EDGE, top=-_EDGE)

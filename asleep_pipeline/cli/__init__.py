@@ -19,8 +19,10 @@ from asleep_pipeline.cli.pull import averages, backfill, sync
 from asleep_pipeline.cli.report import report
 from asleep_pipeline.cli.serve import simulate
 from asleep_pipeline.cli.status import status
+from asleep_pipeline.cli.tokens import tokens
 from asleep_pipeline.cli.ui import ui
 from asleep_pipeline.cli.users import users
+from asleep_pipeline.cli.webhooks import webhooks
 
 app = new_app()
 app.command()(demo)
@@ -28,6 +30,8 @@ app.command()(doctor)
 app.add_typer(users, name="users")
 app.add_typer(cohort, name="cohort")
 app.add_typer(report, name="report")
+app.add_typer(webhooks, name="webhooks")
+app.add_typer(tokens, name="tokens")
 for command in (
     backfill,
     sync,

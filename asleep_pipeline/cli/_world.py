@@ -37,6 +37,9 @@ def demo_world(settings: Settings) -> Iterator[tuple[Settings, RunningSimulator]
         ours = settings.model_copy(
             update={
                 "api_key": SecretStr(simulator.api_key),
+                "previous_api_key": None,
+                # The simulator signs nothing.
+                "webhook_signing_secret": None,
                 "base_url": simulator.base_url,
                 "organisations": {},
                 "requests_per_second": None,
@@ -44,6 +47,28 @@ def demo_world(settings: Settings) -> Iterator[tuple[Settings, RunningSimulator]
         )
         _put_people(ours, simulator)
         yield ours, simulator
+
+
+@contextmanager
+def pushing(settings: Settings, simulator: RunningSimulator) -> Iterator[str]:
+    """Run a receiver, to which the simulator posts its webhooks as they fall due.
+
+    Yields:
+        The receiver's URL.
+
+    Raises:
+        InboxError: Another receiver serves this data folder.
+    """
+    from asleep_pipeline.webhooks.receiver import EVENTS_PATH
+    from asleep_pipeline.webhooks.serving import running
+
+    with running(settings) as receiver:
+        url = f"{receiver.base_url}{EVENTS_PATH}"
+        simulator.webhooks.target(url)
+        try:
+            yield url
+        finally:
+            simulator.webhooks.target(None)
 
 
 def is_demo(settings: Settings) -> bool:

@@ -7,15 +7,21 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asleep_pipeline.cli._output import AsJson, note, print_json, show_facts, show_rows
 from asleep_pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from asleep_pipeline.settings import Settings
 
 ROWS_SHOWN = 50
 _LONGEST_CELL = 60
@@ -58,7 +64,7 @@ def query(
     ] = Answer.TABLE,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the published file; nothing in it can be changed."""
+    """Ask the published file, and live_sessions where webhooks come; nothing can be changed."""
     as_json = as_json or answer is Answer.JSON
     if list_questions:
         show_rows(_listed(), as_json=as_json, title="Questions")
@@ -98,7 +104,7 @@ def export(
 def ask(
     sql: str, values: Mapping[str, object] | list[str] | None = None, *, limit: int = -1
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows of one query on the published file.
+    """Columns and rows of one query on the published file and on `live_sessions`.
 
     Args:
         sql: The query.
@@ -112,11 +118,10 @@ def ask(
     import duckdb
 
     from asleep_pipeline.settings import load_settings
-    from asleep_pipeline.warehouse.export import read_warehouse
 
     if not sql.strip(" \n\t;"):
         raise UsageError("The query is empty.", fix=f"{_FIX} {_LIST}")
-    with read_warehouse(load_settings().warehouse_path) as con:
+    with _opened(load_settings()) as con:
         try:
             result = con.execute(sql, values or [])
             rows = result.fetchmany(limit) if limit >= 0 else result.fetchall()
@@ -125,6 +130,27 @@ def ask(
             problem = f"The query cannot be answered: {str(error).partition(chr(10))[0]}"
             raise UsageError(problem, fix=_FIX) from error
         return _distinct([column[0] for column in result.description or []]), rows
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published file with the sessions in progress beside it; either, where there is but one."""
+    import duckdb
+
+    from asleep_pipeline.warehouse.export import read_warehouse
+
+    warehouse, live = settings.warehouse_path, settings.live_path
+    if live.exists() and not warehouse.exists():
+        warehouse = live
+    with read_warehouse(warehouse) as con:
+        if live.exists() and warehouse != live:
+            quoted = str(live).replace("'", "''")
+            try:
+                con.execute(f"ATTACH '{quoted}' AS live (READ_ONLY)")
+                con.execute("CREATE TEMP VIEW live_sessions AS FROM live.live_sessions")
+            except duckdb.Error as error:
+                note(f"{live} cannot be read: {str(error).partition(chr(10))[0]}")
+        yield con
 
 
 def _listed() -> list[dict[str, Any]]:

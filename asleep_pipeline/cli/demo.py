@@ -51,7 +51,11 @@ ORDER BY min(age)
 
 
 def demo(*, as_json: AsJson = False) -> None:
-    """Load 60 nights of 24 made-up people into the data folder; a second run adds what is new."""
+    """Load 60 nights of 24 made-up people into the data folder; a second run adds what is new.
+
+    The last days come as webhooks, some of them lost or twice, before all of it is pulled.
+    """
+    from asleep_pipeline.cli._push import in_progress, meeting, pushed
     from asleep_pipeline.cli._world import demo_world
     from asleep_pipeline.cli.ask import ask
     from asleep_pipeline.cli.pull import summary
@@ -63,8 +67,16 @@ def demo(*, as_json: AsJson = False) -> None:
     with demo_world(load_settings()) as (settings, simulator), progress_bar() as tell:
         # The window of a sync is then that of the demo.
         ours = settings.model_copy(update={"lookback_days": NIGHTS - 2})
-        outcomes = _load(Platform(ours, on_progress=tell))
-    facts = summary(outcomes, len(simulator.world.people))
+        platform = Platform(ours, on_progress=tell)
+        with pushed(ours, simulator) as webhooks:
+            outcomes = _load(platform)
+        lake = platform.lake()
+        push = {
+            "webhooks": webhooks,
+            **meeting(lake, platform.clock()),
+            "in_progress": in_progress(settings, lake),
+        }
+    facts = summary(outcomes, len(simulator.world.people)) | {"push": push}
     facts["elapsed_s"] = round(time.monotonic() - started, 1)
     columns, rows = ask(QUERY)
     answer = [dict(zip(columns, row, strict=True)) for row in rows]
@@ -77,12 +89,13 @@ def demo(*, as_json: AsJson = False) -> None:
 
 
 def _load(platform: Platform) -> list[Outcome]:
-    """The whole history into an empty lake, else only what is new."""
+    """What was pushed, then the whole history into an empty lake, else only what is new."""
     from asleep_pipeline.orchestration.runs import Pipeline
 
     pipeline, today = Pipeline(platform), platform.clock().date()
     with platform.lake().read() as con:
         has_sessions = con.execute("SELECT count(*) FROM lake.sessions").fetchall()[0][0]
+    drained = pipeline.drain()
     if has_sessions:
         # A month can change until its last night cannot be recomputed any more.
         oldest = today - timedelta(days=platform.settings.recompute_days + 1)
@@ -91,7 +104,7 @@ def _load(platform: Platform) -> list[Outcome]:
         oldest = today - timedelta(days=NIGHTS - 1)
         pulls = [pipeline.refresh_users(), pipeline.backfill(oldest, today)]
     averages = pipeline.averages(oldest.replace(day=1), today.replace(day=1))
-    return [*pulls, averages, pipeline.publish()]
+    return [drained, *pulls, averages, pipeline.publish()]
 
 
 def _tell_loaded(settings: Settings, facts: dict[str, Any]) -> None:
@@ -105,6 +118,23 @@ def _tell_loaded(settings: Settings, facts: dict[str, Any]) -> None:
     )
     shown = ("requests", "details_read", "sessions_written", "runs", "warnings", "elapsed_s")
     show_facts({name: facts[name] for name in shown}, as_json=False)
+    _tell_push(facts["push"])
+
+
+def _tell_push(push: dict[str, Any]) -> None:
+    from asleep_pipeline.cli._push import DAYS
+
+    columns = {
+        "sessions": "sessions",
+        "by_webhook": "by webhook",
+        "by_pull": "by pull",
+        "by_both": "by both, one row each",
+        "missed_by_webhooks": "missed by webhooks, found by the pull",
+    }
+    row = {title: push[name] for name, title in columns.items()}
+    title = f"The last {DAYS} days: {push['webhooks']} webhooks, then the pull"
+    show_rows([row], as_json=False, title=title)
+    show_facts({"in progress now": push["in_progress"]}, as_json=False)
 
 
 def _tell_next(settings: Settings) -> None:
@@ -118,8 +148,9 @@ def _tell_next(settings: Settings) -> None:
         f"""
 The runs, partitions and checks in the browser:
   {program} ui
-What is loaded:
+What is loaded, and what came by webhook:
   {program} status
+  {program} webhooks list --limit 10
 Charts of every night, organisation and cohort in the browser:
   {program} dashboard
 Ask from the shell, or with DuckDB's own; `query --list` names twenty questions:

@@ -28,10 +28,13 @@ def rebuild(*, as_json: AsJson = False) -> None:
 
 
 def maintain(*, as_json: AsJson = False) -> None:
-    """Merge small files of the lake, forget old snapshots, delete files that nothing needs."""
+    """Merge small files of the lake, and forget old snapshots, unneeded files and old webhooks."""
     from asleep_pipeline.lake import Lake
     from asleep_pipeline.lake.maintenance import maintain as tidy
     from asleep_pipeline.settings import load_settings
+    from asleep_pipeline.webhooks.retention import keep
 
-    report = tidy(Lake.open(load_settings().lake_dir), now=datetime.now(UTC))
-    show_facts(asdict(report), as_json=as_json)
+    settings, now = load_settings(), datetime.now(UTC)
+    report = tidy(Lake.open(settings.lake_dir), now=now)
+    forgotten = keep(settings.inbox_path, now=now, keep_days=settings.webhook_keep_days)
+    show_facts(asdict(report) | asdict(forgotten), as_json=as_json)

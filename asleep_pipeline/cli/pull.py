@@ -51,14 +51,14 @@ def backfill(
 ) -> None:
     """Pull all sessions that start in a range of dates, and publish them."""
     _check_range(start, end)
-    with _pipeline(user or []) as (users, pipeline):
+    with ready_pipeline(user or []) as (users, pipeline):
         outcomes = [pipeline.backfill(start, end, refetch=refetch), pipeline.publish()]
     finish(outcomes, users, as_json=as_json)
 
 
 def sync(*, as_json: AsJson = False) -> None:
     """Pull what is new, and what changed in the look-back window, as the daily schedule does."""
-    with _pipeline() as (users, pipeline):
+    with ready_pipeline() as (users, pipeline):
         outcomes = [pipeline.sync(), pipeline.publish()]
     finish(outcomes, users, as_json=as_json)
 
@@ -71,18 +71,18 @@ def averages(
 ) -> None:
     """Pull the API's own averages of whole months, and publish them."""
     _check_range(start_month, end_month)
-    with _pipeline() as (users, pipeline):
+    with ready_pipeline() as (users, pipeline):
         outcomes = [pipeline.averages(start_month, end_month), pipeline.publish()]
     finish(outcomes, users, as_json=as_json)
 
 
-def summary(outcomes: Sequence[Outcome], users: int) -> dict[str, Any]:
-    """What some runs did together, as named numbers."""
+def summary(outcomes: Sequence[Outcome], users: int, told: Sequence[str] = _TOLD) -> dict[str, Any]:
+    """What some runs did together, as named numbers; of those that assets report, these."""
     counts = sum((outcome.counts for outcome in outcomes), Counter[str]())
     warnings = sum((outcome.warnings for outcome in outcomes), Counter[str]())
     return (
         {"users": users}
-        | {name: counts[name] for name in _TOLD}
+        | {name: counts[name] for name in told}
         | {
             "runs": sum(len(outcome.runs) for outcome in outcomes),
             "warnings": dict(warnings),
@@ -91,13 +91,15 @@ def summary(outcomes: Sequence[Outcome], users: int) -> dict[str, Any]:
     )
 
 
-def finish(outcomes: Sequence[Outcome], users: int, *, as_json: bool) -> None:
+def finish(
+    outcomes: Sequence[Outcome], users: int, *, as_json: bool, told: Sequence[str] = _TOLD
+) -> None:
     """Show the summary.
 
     Raises:
         Exit: With code 4, when something that was asked for could not be had.
     """
-    facts = summary(outcomes, users)
+    facts = summary(outcomes, users, told)
     show_facts(facts, as_json=as_json)
     note(f"Each run with its log and its checks: {PROGRAM} ui")
     if facts["is_partial"]:
@@ -106,7 +108,7 @@ def finish(outcomes: Sequence[Outcome], users: int, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _pipeline(user_ids: Sequence[str] = ()) -> Iterator[tuple[int, Pipeline]]:
+def ready_pipeline(user_ids: Sequence[str] = ()) -> Iterator[tuple[int, Pipeline]]:
     """The jobs, once everything that they need is there, and how many users they are about."""
     from asleep_pipeline.settings import load_settings
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 import threading
 from datetime import date, datetime
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,15 @@ from asleep_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from asleep_pipeline.simulator import World
+
+
+class Envelope(Enum):
+    """The published forms of a webhook; `flat` is that of the vendor's guides."""
+
+    V1 = "V1"
+    V2 = "V2"
+    V3 = "V3"
+    FLAT = "flat"
 
 
 def simulate(
@@ -47,15 +57,38 @@ def simulate(
     fail_share: Annotated[
         float, typer.Option(min=0, max=1, help="Answer this share of requests by a 5xx.")
     ] = 0,
+    webhooks: Annotated[
+        str | None, typer.Option(help="Post events to this URL on this machine as they fall due.")
+    ] = None,
+    webhook_version: Annotated[Envelope, typer.Option(help="Their envelope.")] = Envelope.V3,
+    webhook_duplicates: Annotated[
+        float, typer.Option(min=0, max=1, help="Send this share of them twice.")
+    ] = 0,
+    webhook_losses: Annotated[
+        float, typer.Option(min=0, max=1, help="Never send this share of them.")
+    ] = 0,
+    webhook_wrong_keys: Annotated[
+        float, typer.Option(min=0, max=1, help="Send this share of them with another key.")
+    ] = 0,
+    webhook_delay_s: Annotated[float, typer.Option(min=0, help="Send them so late.")] = 0,
+    webhook_reorder: Annotated[
+        bool, typer.Option("--webhook-reorder", help="Let them overtake each other.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Serve the Asleep API on this machine, with made-up people; needs no key.
+
+    What fails in sending an event is tried again for half a minute. To send those of a time gone by, POST
+    {"since": "2026-05-01T00:00:00Z", "until": "2026-05-02T00:00:00Z"} to /_simulator/webhooks.
 
     More faults are switched on while it runs: PUT {"plan_expired": true} to /_simulator/faults;
     a GET there lists them all.
     """
     from asleep_pipeline.simulator import SimulatorOptions, running
+    from asleep_pipeline.simulator.webhooks import check_target
 
+    if webhooks:
+        check_target(webhooks)
     options = SimulatorOptions(
         people=people, seed=seed, now=now, first_date=first_date, recordings=recordings
     )
@@ -63,6 +96,12 @@ def simulate(
         simulator.faults.latency_s = latency_ms / 1000
         simulator.faults.requests_per_second = rate_limit
         simulator.faults.server_error_share = fail_share
+        simulator.faults.webhook_duplicate_share = webhook_duplicates
+        simulator.faults.webhook_loss_share = webhook_losses
+        simulator.faults.webhook_wrong_key_share = webhook_wrong_keys
+        simulator.faults.webhook_delay_s = webhook_delay_s
+        simulator.faults.webhook_reorder = webhook_reorder
+        simulator.webhooks.target(webhooks, version=webhook_version.value)
         if roster:
             _write_roster(simulator.world, roster)
         facts = {"base_url": simulator.base_url, "api_key": simulator.api_key, "roster": roster}

@@ -58,7 +58,7 @@ def ui(
 @contextmanager
 def _api(settings: Settings) -> Iterator[dict[str, str]]:
     """Environment of the children: the simulator's address, when no key is set."""
-    from asleep_pipeline.cli._world import demo_world, is_demo, refuse_demo
+    from asleep_pipeline.cli._world import demo_world, is_demo, pushing, refuse_demo
     from asleep_pipeline.cli.users import known_users
 
     if settings.api_key or settings.organisations:
@@ -68,8 +68,9 @@ def _api(settings: Settings) -> Iterator[dict[str, str]]:
         note("There is no API key, so no run can succeed: set ASLEEP_API_KEY and start again.")
         yield {}
     else:
-        with demo_world(settings) as (_, simulator):
+        with demo_world(settings) as (ours, simulator), pushing(ours, simulator) as webhooks_url:
             note("There is no API key: the simulator answers instead, with the demo's people.")
+            note(f"It posts its webhooks to {webhooks_url}.")
             yield {"ASLEEP_API_KEY": simulator.api_key, "ASLEEP_BASE_URL": simulator.base_url}
 
 

@@ -16,6 +16,7 @@ app = marimo.App(
 )
 
 with app.setup:
+    from datetime import UTC, datetime
     from typing import Any
 
     import marimo as mo
@@ -26,9 +27,10 @@ with app.setup:
         cohorts_page,
         metric_choices,
     )
+    from asleep_pipeline.dashboard.pages.live import live_choices, live_organisations, live_page
     from asleep_pipeline.dashboard.pages.night import night_choices, night_page
     from asleep_pipeline.dashboard.pages.nights import nights_page
-    from asleep_pipeline.dashboard.pages.opening import look, page_of
+    from asleep_pipeline.dashboard.pages.opening import LIVE, look, page_of
     from asleep_pipeline.dashboard.pages.organisation import organisation_page, week_choices
     from asleep_pipeline.dashboard.pages.person import person_page
     from asleep_pipeline.dashboard.pages.quality import quality_page
@@ -38,20 +40,28 @@ with app.setup:
 
 
 @app.cell
-def opening() -> Any:
-    """What there is; nothing below runs when there is nothing."""
-    warehouse, page = load_settings().warehouse_path, page_of(mo.query_params().get("page"))
-    found, _above = look(warehouse, page)
+def address() -> Any:
+    """Which page is asked for, and of which files."""
+    _settings, page = load_settings(), page_of(mo.query_params().get("page"))
+    published, in_progress = _settings.warehouse_path, _settings.live_path
+    return (in_progress, page, published)
+
+
+@app.cell
+def opening(page: Any, published: Any) -> Any:
+    """What there is; nothing that rests on it runs when there is nothing."""
+    found, _above = look(published, page)
     mo.stop(found is None, mo.Html(_above))
+    warehouse = published
     mo.Html(_above)
-    return (found, page, warehouse)
+    return (found, warehouse)
 
 
 @app.cell
 def inputs(found: Any) -> Any:
     """The filters that depend on nothing that is chosen."""
-    organisation = filters.organisation(found)
-    one_organisation = filters.organisation(found, with_all=False)
+    organisation = filters.organisation(found.organisations)
+    one_organisation = filters.organisation(found.organisations, with_all=False)
     dates, window, measure = filters.dates(found), filters.window(), filters.measure()
     return (dates, measure, one_organisation, organisation, window)
 
@@ -182,6 +192,41 @@ def show_quality(organisation: Any, page: Any, warehouse: Any) -> Any:
     with read_warehouse(warehouse) as _con:
         _page = quality_page(_con, organisation.value)
     mo.Html(_page)
+    return ()
+
+
+@app.cell
+def live_inputs(in_progress: Any, page: Any) -> Any:
+    """Above the page of sessions in progress; without a published file too."""
+    mo.stop(page != LIVE)
+    live_organisation = filters.organisation(live_organisations(in_progress))
+    rhythm = filters.rhythm()
+    filters.bar(live_organisation, rhythm)
+    return (live_organisation, rhythm)
+
+
+@app.cell
+def clock(rhythm: Any) -> Any:
+    """What makes the page look again."""
+    again = filters.clock(rhythm.value)
+    filters.unseen(again)
+    return (again,)
+
+
+@app.cell
+def live_choice(in_progress: Any, live_organisation: Any) -> Any:
+    """Sessions as they are when the page is opened: a list that changes cannot be chosen from."""
+    _choices = live_choices(in_progress, live_organisation.value)
+    live_session = filters.searched(_choices, "Stages of")
+    filters.bar(live_session, label="Which session") if len(_choices) > 1 else None
+    return (live_session,)
+
+
+@app.cell
+def show_live(again: Any, in_progress: Any, live_organisation: Any, live_session: Any) -> Any:
+    """Who is in bed, again and again."""
+    again  # noqa: B018 -- it is what runs this cell again
+    mo.Html(live_page(in_progress, live_organisation.value, live_session.value, datetime.now(UTC)))
     return ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,10 +19,10 @@ _DAYS: Final = 60
 _ALL: Final = "All organisations"
 
 
-def organisation(found: Contents, *, with_all: bool = True) -> Any:
+def organisation(names: Sequence[str], *, with_all: bool = True) -> Any:
     """One organisation, or all of them as None."""
-    each: dict[str, str | None] = {name: name for name in found.organisations}
-    options = ({_ALL: None} if with_all else {}) | each
+    options: dict[str, str | None] = {_ALL: None} if with_all else {}
+    options |= {name: name for name in names}
     return mo.ui.dropdown(
         options, value=next(iter(options)), label="Organisation", allow_select_none=False
     )
@@ -69,6 +70,29 @@ def choice(options: dict[str, Any], label: str) -> Any:
     return mo.ui.dropdown(
         options, value=next(iter(options), None), label=label, allow_select_none=not options
     )
+
+
+def searched(options: dict[str, Any], label: str) -> Any:
+    """One of many, which can be typed for; at first the first."""
+    return mo.ui.dropdown(
+        options, value=next(iter(options)), label=label, searchable=True, allow_select_none=False
+    )
+
+
+def rhythm() -> Any:
+    """How often a page looks again; None lets it stand still."""
+    options = {"every 5 s": "5s", "every 30 s": "30s", "every 5 min": "5m", "not by itself": None}
+    return mo.ui.dropdown(options, value="every 5 s", label="Look again", allow_select_none=False)
+
+
+def clock(interval: str | None) -> Any:
+    """Runs the cells again that name it; None for a clock that stands still."""
+    return mo.ui.refresh(options=[interval], default_interval=interval) if interval else None
+
+
+def unseen(clock: Any) -> mo.Html:
+    """A clock in the page, where nobody meets it: its own buttons have no names."""
+    return mo.Html(f"<div hidden>{clock.text if clock else ''}</div>")
 
 
 def bar(*inputs: Any, label: str = "Filters") -> mo.Html:

@@ -6,7 +6,6 @@ import secrets
 import socket
 from collections.abc import Callable
 from importlib.resources import files
-from ipaddress import ip_address
 from typing import Final
 
 import marimo
@@ -14,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from asleep_pipeline.dashboard.guard import Guard
+from asleep_pipeline.loopback import is_loopback
 
 _APP: Final = files("asleep_pipeline.dashboard").joinpath("app.py")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -41,16 +41,6 @@ def serve(listener: socket.socket, *, host: str, on_url: Callable[[str], None]) 
     )
     on_url(_url(listener, host, token))
     uvicorn.Server(config).run(sockets=[listener])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _application(host: str, token: str) -> ASGIApp:

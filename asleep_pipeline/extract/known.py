@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 
 import duckdb
 
@@ -15,7 +15,8 @@ from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser
 
 DetailsBySession = dict[str, KnownDetail]
-ListHashes = dict[str, set[str | None]]
+ListHashes = dict[str | None, datetime | None]
+"""When each list row of a session was listed, by its hash; both None where no list row is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +25,26 @@ class Known:
 
     Attributes:
         details: The newest detail in `raw`, by user and session.
-        listed: Hashes of each session's list row in `sessions`, and in listings that `sessions`
-            has not read yet, by user and session.
+        listed: Each session's list row in `sessions`, and those in listings that `sessions` has not
+            read yet, by user and session.
         unread: Users of whom `raw` holds answers that `sessions` has not read yet.
     """
 
     details: dict[str, DetailsBySession] = field(default_factory=dict)
-    listed: dict[str, ListHashes] = field(default_factory=dict)
+    listed: dict[str, dict[str, ListHashes]] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
 
-    def list_hashes(self, user_id: str, session_id: str) -> set[str | None]:
-        """The hashes of the session's list rows that are known."""
-        return self.listed.get(user_id, {}).get(session_id, set())
+    def list_hashes(self, user_id: str, session_id: str) -> ListHashes:
+        """The session's list rows that are known."""
+        return self.listed.get(user_id, {}).get(session_id, {})
 
     def says_the_same(self, user_id: str, hashes: Mapping[str, str]) -> bool:
         """Whether a complete listing of the window holds no news."""
         present = {session_id: {digest} for session_id, digest in hashes.items()}
-        return user_id not in self.unread and self.listed.get(user_id, {}) == present
+        known = self.listed.get(user_id, {})
+        return user_id not in self.unread and present == {
+            session_id: set(rows) for session_id, rows in known.items()
+        }
 
 
 def read_known(lake: Lake, users: Sequence[LakeUser], shard: int, start: date, end: date) -> Known:
@@ -49,10 +53,10 @@ def read_known(lake: Lake, users: Sequence[LakeUser], shard: int, start: date, e
     with lake.read() as con:
         listed = _listed(con, params)
         unread = _unread(con, params)
-        for user_id, body in unread:
+        for user_id, listed_at, body in unread:
             for item in _items(body):
-                listed[user_id][item.session_id].add(list_hash(item))
-        return Known(_details(con, params), listed, frozenset(user_id for user_id, _ in unread))
+                listed[user_id][item.session_id][list_hash(item)] = listed_at
+        return Known(_details(con, params), listed, frozenset(user_id for user_id, *_ in unread))
 
 
 def _details(
@@ -62,45 +66,49 @@ def _details(
         """
         SELECT user_id, session_id,
                max_by(struct_pack(list_hash, body_sha256, session_state, status, fetched_at),
-                      fetched_at)
+                      fetched_at) FILTER (endpoint = 'get_session'),
+               max(fetched_at) FILTER (endpoint = 'session_complete')
         FROM lake.raw
-        WHERE endpoint = 'get_session' AND shard = $shard AND user_id IN (SELECT unnest($users))
+        WHERE endpoint IN ('get_session', 'session_complete') AND shard = $shard AND user_id IN (SELECT unnest($users))
           AND partition_date BETWEEN $start AND $end
         GROUP BY user_id, session_id
         """,
         params,
     ).fetchall()
     details: dict[str, DetailsBySession] = defaultdict(dict)
-    for user_id, session_id, newest in rows:
-        details[user_id][session_id] = KnownDetail(**newest)
+    for user_id, session_id, newest, pushed_at in rows:
+        if newest is not None:
+            details[user_id][session_id] = KnownDetail(**newest, pushed_at=pushed_at)
     return details
 
 
-def _listed(con: duckdb.DuckDBPyConnection, params: dict[str, object]) -> dict[str, ListHashes]:
+def _listed(
+    con: duckdb.DuckDBPyConnection, params: dict[str, object]
+) -> dict[str, dict[str, ListHashes]]:
     rows = con.execute(
         """
-        SELECT user_id, session_id, list_hash FROM lake.sessions
+        SELECT user_id, session_id, list_hash, listed_at FROM lake.sessions
         WHERE shard = $shard AND user_id IN (SELECT unnest($users))
           AND start_date BETWEEN $start AND $end
         """,
         params,
     ).fetchall()
-    listed: dict[str, ListHashes] = defaultdict(lambda: defaultdict(set))
-    for user_id, session_id, digest in rows:
-        listed[user_id][session_id].add(digest)
+    listed: dict[str, dict[str, ListHashes]] = defaultdict(lambda: defaultdict(dict))
+    for user_id, session_id, digest, listed_at in rows:
+        listed[user_id][session_id][digest] = listed_at
     return listed
 
 
 def _unread(
     con: duckdb.DuckDBPyConnection, params: dict[str, object]
-) -> list[tuple[str, bytes | None]]:
-    """User and body of the answers that `sessions` has not read yet; details without a body."""
+) -> list[tuple[str, datetime | None, bytes | None]]:
+    """User, instant and body of the listings that `sessions` has not read yet; others without."""
     return con.execute(
         """
-        SELECT user_id, CASE endpoint WHEN 'list_sessions' THEN body END
+        SELECT user_id, listed_at, CASE endpoint WHEN 'list_sessions' THEN body END
         FROM lake.raw
         WHERE shard = $shard AND user_id IN (SELECT unnest($users))
-          AND endpoint IN ('list_sessions', 'get_session')
+          AND endpoint IN ('list_sessions', 'get_session', 'session_complete')
           AND partition_date BETWEEN $start AND $end
           AND rowid > coalesce((SELECT max(raw_rowid) FROM lake.progress
                                 WHERE stream = 'sessions' AND shard = $shard), -1)

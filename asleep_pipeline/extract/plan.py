@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,13 +16,19 @@ COMPLETE = "COMPLETE"
 
 @dataclass(frozen=True, slots=True)
 class KnownDetail:
-    """The newest detail of a session in `raw`."""
+    """The newest detail of a session in `raw`.
+
+    Attributes:
+        list_hash: The list row that made us ask; None when a webhook did.
+        pushed_at: When the session's newest webhook came; None when none did.
+    """
 
     list_hash: str | None
     body_sha256: str
     session_state: str | None
     status: int
     fetched_at: datetime
+    pushed_at: datetime | None = None
 
 
 def list_hash(item: SessionItem) -> str:
@@ -30,10 +36,32 @@ def list_hash(item: SessionItem) -> str:
     return sha256(msgspec.json.encode(item, order="sorted"))
 
 
+def is_detail_of(
+    item: SessionItem,
+    digest: str,
+    asked_for: str | None,
+    session_state: str | None,
+    fetched_at: datetime,
+) -> bool:
+    """Whether a detail is what there is to say of a list row.
+
+    Args:
+        item: The list row.
+        digest: Its hash.
+        asked_for: Hash of the list row that made us ask for the detail; None when a webhook did. It
+            belongs to a session that has not gone on since.
+        session_state: The state that the detail reports.
+        fetched_at: When the detail was read.
+    """
+    if asked_for is not None:
+        return asked_for == digest
+    return session_state == COMPLETE and fetched_at >= _end(item)
+
+
 def wants_detail(
     item: SessionItem,
     known: KnownDetail | None,
-    listed: Collection[str | None],
+    listed: Mapping[str | None, datetime | None],
     *,
     now: datetime,
     recompute_days: int,
@@ -44,12 +72,14 @@ def wants_detail(
     A session that is not COMPLETE has no statistics yet, so its list row says all there is. The
     vendor can recompute a COMPLETE session without any sign in its list row, so young ones are read
     again once a (UTC) day. One that was listed otherwise since its detail was read has been taken up
-    again in the meantime, even if its list row is by now what it was.
+    again in the meantime, even if its list row is by now what it was. A webhook that came since may
+    tell of another result, and less of it than the API does.
 
     Args:
         item: The session's list row.
         known: What `raw` holds of it.
-        listed: Hashes of the session's list rows that are known beside that of the detail.
+        listed: The session's list rows that are known beside that of the detail: when each was
+            listed, by its hash.
         now: The present, UTC.
         recompute_days: Age up to which a COMPLETE session may still be recomputed.
         refetch: Ask whatever is known.
@@ -58,9 +88,25 @@ def wants_detail(
         return False
     if known is None or refetch:
         return True
-    present = list_hash(item)
-    if {known.list_hash, *listed} != {present} or known.session_state != COMPLETE:
+    is_pushed_since = known.pushed_at is not None and known.pushed_at > known.fetched_at
+    if is_pushed_since or known.session_state != COMPLETE or not _is_settled(item, known, listed):
         return True
-    age = now - (item.session_end_time or item.session_start_time)
-    is_young = age < timedelta(days=recompute_days)
+    is_young = now - _end(item) < timedelta(days=recompute_days)
     return is_young and known.fetched_at.date() < now.date()
+
+
+def _is_settled(
+    item: SessionItem, known: KnownDetail, listed: Mapping[str | None, datetime | None]
+) -> bool:
+    present = list_hash(item)
+    others = {digest: at for digest, at in listed.items() if digest not in {None, present}}
+    if known.list_hash is None:
+        # Without a webhook it would have been listed first, so what is older is no news to it.
+        others = {digest: at for digest, at in others.items() if at and at > known.fetched_at}
+    return not others and is_detail_of(
+        item, present, known.list_hash, known.session_state, known.fetched_at
+    )
+
+
+def _end(item: SessionItem) -> datetime:
+    return item.session_end_time or item.session_start_time

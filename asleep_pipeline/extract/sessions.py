@@ -7,16 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from http import HTTPStatus
 from typing import Any
-
-import msgspec
 
 from asleep_pipeline.asleep import (
     Answer,
     AsleepClient,
     AsleepError,
-    Session,
     SessionItem,
     SessionNotFound,
     SessionPage,
@@ -24,7 +20,8 @@ from asleep_pipeline.asleep import (
 from asleep_pipeline.extract.answers import Chunks, raw_row
 from asleep_pipeline.extract.clients import ClientOf, Clients
 from asleep_pipeline.extract.crowd import Crowd, StopsEveryone, ask_everyone, run
-from asleep_pipeline.extract.known import Known, read_known
+from asleep_pipeline.extract.details import AskedSession, detail_row, vanished_row
+from asleep_pipeline.extract.known import Known, ListHashes, read_known
 from asleep_pipeline.extract.plan import KnownDetail, list_hash, wants_detail
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser, mark_gone, pullable_users
@@ -167,9 +164,7 @@ class _Pull:
                     group.create_task(self._detail(user, item, stored, asleep, at_once))
         await self._commit_when_full()
 
-    def _wants(
-        self, item: SessionItem, stored: KnownDetail | None, hashes: set[str | None]
-    ) -> bool:
+    def _wants(self, item: SessionItem, stored: KnownDetail | None, hashes: ListHashes) -> bool:
         return is_sound(item) and wants_detail(
             item,
             stored,
@@ -204,11 +199,13 @@ class _Pull:
         asleep: AsleepClient,
         at_once: asyncio.Semaphore,
     ) -> None:
+        asked = AskedSession(user, item.session_id, start_date(item), list_hash(item))
         try:
             async with at_once:
                 answer = await asleep.get_session(user.user_id, item.session_id)
         except SessionNotFound as error:
-            self.chunks.add(self._vanished_row(user, item, error))
+            shards = self.chunks.lake.shards
+            self.chunks.add(vanished_row(asked, error, shards=shards, at=datetime.now(UTC)))
             self.report.details_vanished += 1
         except StopsEveryone:
             raise
@@ -216,7 +213,9 @@ class _Pull:
             self.report.details_failed += 1
             self.report.crowd.note("get_session", error)
         else:
-            self.chunks.add(self._detail_row(user, item, stored, answer))
+            known = stored.body_sha256 if stored else None
+            shards = self.chunks.lake.shards
+            self.chunks.add(detail_row(asked, answer, shards=shards, stored_sha256=known))
             self.report.details += 1
         await self._commit_when_full()
 
@@ -242,65 +241,7 @@ class _Pull:
         )
         return row if is_news else row | {"body": None}
 
-    def _detail_row(
-        self,
-        user: LakeUser,
-        item: SessionItem,
-        stored: KnownDetail | None,
-        answer: Answer[Session],
-    ) -> dict[str, Any]:
-        return raw_row(
-            user,
-            "get_session",
-            shards=self.chunks.lake.shards,
-            partition_date=start_date(item),
-            body=answer.body,
-            fetched_at=answer.fetched_at,
-            stored_sha256=stored.body_sha256 if stored else None,
-            session_id=item.session_id,
-            list_hash=list_hash(item),
-            session_state=_state(answer.body),
-        )
-
-    def _vanished_row(
-        self, user: LakeUser, item: SessionItem, error: SessionNotFound
-    ) -> dict[str, Any]:
-        return raw_row(
-            user,
-            "get_session",
-            shards=self.chunks.lake.shards,
-            partition_date=start_date(item),
-            body=msgspec.json.encode({"detail": error.detail}),
-            fetched_at=datetime.now(UTC),
-            status=error.status or HTTPStatus.NOT_FOUND,
-            session_id=item.session_id,
-            list_hash=list_hash(item),
-        )
-
 
 def start_date(item: SessionItem) -> date:
     """The partition of a session: the date on which it starts in UTC."""
     return utc_date(item.session_start_time)
-
-
-class _Said(msgspec.Struct):
-    state: str | None = None
-
-
-class _Result(msgspec.Struct):
-    session: _Said
-
-
-class _Detail(msgspec.Struct):
-    result: _Result
-
-
-_decode_state = msgspec.json.Decoder(_Detail).decode
-
-
-def _state(body: bytes) -> str | None:
-    """The session's state in a detail; None when the body cannot be read (normalising tells why)."""
-    try:
-        return _decode_state(body).result.session.state
-    except msgspec.MsgspecError:
-        return None

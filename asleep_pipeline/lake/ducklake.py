@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ import structlog
 from filelock import FileLock
 
 from asleep_pipeline.errors import ConfigurationError, LakeError
-from asleep_pipeline.lake.columns import Table
+from asleep_pipeline.lake.columns import Column, Table
 from asleep_pipeline.lake.engine import connect
 from asleep_pipeline.lake.tables import TABLES
 
@@ -94,7 +94,7 @@ class Lake:
                 f"The lake at {root} has format {version}; this release reads {FORMAT_VERSION}.",
                 fix="Upgrade asleep-pipeline.",
             )
-        lake._add_missing_tables()
+        lake._add_what_is_missing()
         if shards is not None and shards != stored:
             raise ConfigurationError(
                 f"The lake at {root} was made with {stored} shards, the settings say {shards}.",
@@ -193,15 +193,18 @@ class Lake:
         with self.read() as con:
             return con.execute(sql, params or []).pl()
 
-    def _add_missing_tables(self) -> None:
-        """A lake of an earlier release lacks the tables that came later."""
+    def _add_what_is_missing(self) -> None:
+        """A lake of an earlier release lacks the tables and the columns that came later."""
         with self.read() as con:
-            missing = _missing_tables(con)
+            missing = _missing(con)
         if missing:
-            with self.write(f"new tables: {', '.join(missing)}") as con:
+            with self.write(f"new tables or columns: {', '.join(missing)}") as con:
                 # Another process may have made them meanwhile.
-                for name in _missing_tables(con):
-                    _create_table(con, TABLES[name])
+                for name, columns in _missing(con).items():
+                    if len(columns) == len(TABLES[name].columns):
+                        _create_table(con, TABLES[name])
+                    else:
+                        _add_columns(con, TABLES[name], columns)
 
     def _is_made(self) -> bool:
         return self.catalog_path.exists()
@@ -305,9 +308,9 @@ def insert(con: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame) ->
     if frame.is_empty():
         return
     columns = ", ".join(frame.columns)
-    rows = (
-        frame.sort([c for c in table.sorted_by if c in frame.columns]) if table.sorted_by else frame
-    )
+    order = [column for column in table.sorted_by if column in frame.columns]
+    # What is equal in it stays in the order in which it came.
+    rows = frame.sort(order, maintain_order=True) if order else frame
     con.register("incoming", rows.to_arrow())
     con.execute(f"INSERT INTO lake.{table.name} ({columns}) SELECT {columns} FROM incoming")
     con.unregister("incoming")
@@ -325,9 +328,17 @@ def delete_keys(con: duckdb.DuckDBPyConnection, table: Table, keys: pl.DataFrame
     con.unregister("doomed")
 
 
-def _missing_tables(con: duckdb.DuckDBPyConnection) -> list[str]:
-    rows = con.execute("SELECT table_name FROM ducklake_table_info('lake')").fetchall()
-    return sorted(TABLES.keys() - {name for (name,) in rows})
+def _missing(con: duckdb.DuckDBPyConnection) -> dict[str, list[Column]]:
+    """The columns that the lake lacks, by table; all of a table that it lacks as a whole."""
+    found = con.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'lake'"
+    )
+    known = set(found.fetchall())
+    missing = {
+        name: [column for column in table.columns if (name, column.name) not in known]
+        for name, table in TABLES.items()
+    }
+    return {name: columns for name, columns in missing.items() if columns}
 
 
 def _create_table(con: duckdb.DuckDBPyConnection, table: Table) -> None:
@@ -338,12 +349,24 @@ def _create_table(con: duckdb.DuckDBPyConnection, table: Table) -> None:
     )
     con.execute(f"CREATE TABLE lake.{table.name} ({columns})")
     con.execute(f"COMMENT ON TABLE lake.{table.name} IS {_quoted(table.description)}")
-    for column in table.columns:
+    _comment(con, table, table.columns)
+    if table.partitioned_by:
+        con.execute(f"ALTER TABLE lake.{table.name} SET PARTITIONED BY ({table.partitioned_by})")
+
+
+def _add_columns(con: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[Column]) -> None:
+    """NULL in the rows that are there, which is why a column that comes later is never required."""
+    types = dict(table.stored_columns)
+    for column in columns:
+        con.execute(f"ALTER TABLE lake.{table.name} ADD COLUMN {column.name} {types[column.name]}")
+    _comment(con, table, columns)
+
+
+def _comment(con: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[Column]) -> None:
+    for column in columns:
         con.execute(
             f"COMMENT ON COLUMN lake.{table.name}.{column.name} IS {_quoted(column.comment)}"
         )
-    if table.partitioned_by:
-        con.execute(f"ALTER TABLE lake.{table.name} SET PARTITIONED BY ({table.partitioned_by})")
 
 
 def _insert_lake_info(con: duckdb.DuckDBPyConnection, shards: int) -> None:

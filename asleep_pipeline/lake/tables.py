@@ -89,24 +89,34 @@ USERS: Final = Table(
 
 RAW: Final = Table(
     "raw",
-    "What Asleep said, byte for byte: one row an answer, in the order of arrival.",
+    "What Asleep said, byte for byte: one row an answer or a webhook, in the order of arrival.",
     (
         _SHARD,
         Column("partition_date", "DATE", "UTC date of the partition it belongs to", required=True),
-        text("endpoint", "list_sessions, get_session, average_stats or get_user", required=True),
-        text("org_id", "Organisation whose key asked", required=True),
-        text("user_id", "User asked about", required=True),
-        text("session_id", "Session asked about; NULL for other endpoints"),
+        text(
+            "endpoint",
+            "list_sessions, get_session, average_stats or get_user; of a webhook session_complete, "
+            "or unknown_event for an event that nobody documented",
+            required=True,
+        ),
+        text("org_id", "Organisation whose key asked, or whose user it is about", required=True),
+        text("user_id", "User it is about", required=True),
+        text("session_id", "Session it is about; NULL where it is about none"),
         Column("window_start", "DATE", "First date asked for, in `timezone`"),
         Column("window_end", "DATE", "Last date asked for, in `timezone`"),
         text("timezone", "The zone header sent", required=True),
         instant("listed_at", "When the listing began that a page belongs to"),
-        text("list_hash", "SHA-256 of the list row that made us ask for this detail"),
+        text(
+            "list_hash",
+            "SHA-256 of the list row that made us ask for this detail; NULL when a webhook did",
+        ),
         text("session_state", "State that a session detail reports"),
         Column("status", "SMALLINT", "HTTP status", required=True),
         text("body_sha256", "SHA-256 of the body", required=True),
         Column("body", "BLOB", "The body; NULL when it holds nothing that raw does not have"),
-        instant("fetched_at", "When the answer was complete", required=True),
+        instant(
+            "fetched_at", "When the answer was complete, or the webhook arrived", required=True
+        ),
         text("source", "pull or webhook", required=True),
     ),
     partitioned_by="year(partition_date), month(partition_date)",
@@ -115,7 +125,7 @@ RAW: Final = Table(
 
 SESSIONS: Final = Table(
     "sessions",
-    "One row a session: list row and detail merged. A pure function of raw.",
+    "One row a session: list row and detail merged, pulled or pushed. A pure function of raw.",
     (
         text("session_id", "Asleep's session id", required=True),
         text("user_id", "Asleep's user id", required=True),
@@ -157,7 +167,14 @@ SESSIONS: Final = Table(
         text("list_hash", "SHA-256 of the list row it rests on", internal=True),
         text("detail_sha256", "SHA-256 of the detail's body it rests on", internal=True),
         instant("listed_at", "When the listing began whose list row it rests on"),
-        instant("fetched_at", "When the detail was read that it rests on"),
+        instant("fetched_at", "When the detail was read, or pushed, that it rests on"),
+        Column(
+            "list_row",
+            "JSON",
+            "Its list row, where a newer detail says otherwise; else NULL",
+            internal=True,
+        ),
+        instant("pushed_at", "When its first webhook arrived; NULL when none came"),
     ),
     key=("user_id", "session_id"),
     partitioned_by="year(start_date), month(start_date)",

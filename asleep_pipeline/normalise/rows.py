@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 import polars as pl
 
-from asleep_pipeline.asleep import Session
+from asleep_pipeline.asleep import Session, SessionDetail, SessionItem
 from asleep_pipeline.lake.tables import SESSIONS, STAT_COLUMNS
 from asleep_pipeline.normalise.fold import Entry
 from asleep_pipeline.zones.fallbacks import ZoneFallbacks
@@ -70,7 +70,7 @@ def session_rows(
         placed
         | _identity_columns(parts)
         | _about_columns(about)
-        | _list_columns(parts)
+        | _list_columns(parts, about)
         | _detail_columns(parts)
     )
     frame = pl.DataFrame(
@@ -85,18 +85,25 @@ def session_rows(
 
 
 def _about(part: SessionParts) -> _About:
+    """What the newer of list row and detail says."""
     listed, detail = part.entry.listed, part.detail
     if listed is not None and (detail is None or part.entry.list_is_newer):
-        item = listed.item
-        return _About(
-            item.state,
-            item.session_start_time.astimezone(UTC),
-            _utc(item.session_end_time),
-            _utc(item.unexpected_end_time),
-            item.created_timezone,
-        )
+        return _about_item(listed.item)
     assert detail is not None, "a row has a list row or a detail"
-    session = detail.session
+    return _about_session(detail.session)
+
+
+def _about_item(item: SessionItem) -> _About:
+    return _About(
+        item.state,
+        item.session_start_time.astimezone(UTC),
+        _utc(item.session_end_time),
+        _utc(item.unexpected_end_time),
+        item.created_timezone,
+    )
+
+
+def _about_session(session: SessionDetail) -> _About:
     return _About(
         session.state,
         session.start_time.astimezone(UTC),
@@ -124,7 +131,7 @@ def _about_columns(about: Sequence[_About]) -> dict[str, list[Any]]:
     }
 
 
-def _list_columns(parts: Sequence[SessionParts]) -> dict[str, list[Any]]:
+def _list_columns(parts: Sequence[SessionParts], about: Sequence[_About]) -> dict[str, list[Any]]:
     listed = [p.entry.listed for p in parts]
     items = [e.item if e else None for e in listed]
     return {
@@ -132,7 +139,15 @@ def _list_columns(parts: Sequence[SessionParts]) -> dict[str, list[Any]]:
         "listed_time_in_bed_s": _values(items, "time_in_bed"),
         "list_hash": _values(listed, "hash"),
         "listed_at": _values(listed, "listed_at"),
+        "list_row": [_overruled(item, a) for item, a in zip(items, about, strict=True)],
     }
+
+
+def _overruled(item: SessionItem | None, about: _About) -> str | None:
+    """A list row that a newer detail contradicts: what it said comes back when the detail goes."""
+    if item is None or _about_item(item) == about:
+        return None
+    return msgspec.json.encode(item, order="sorted").decode()
 
 
 def _detail_columns(parts: Sequence[SessionParts]) -> dict[str, list[Any]]:
@@ -154,6 +169,7 @@ def _detail_columns(parts: Sequence[SessionParts]) -> dict[str, list[Any]]:
         "readings": [list(d.readings) if d else None for d in details],
         "detail_sha256": _values(newest, "body_sha256"),
         "fetched_at": _values(newest, "fetched_at"),
+        "pushed_at": [p.entry.pushed_at for p in parts],
     }
     return columns
 

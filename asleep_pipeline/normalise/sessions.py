@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date
 from itertools import groupby
 from typing import Any
 
 import duckdb
-import msgspec
 import polars as pl
 
 from asleep_pipeline.asleep import (
@@ -20,29 +19,28 @@ from asleep_pipeline.asleep import (
     decode_session,
     decode_session_page,
 )
+from asleep_pipeline.asleep.events import read_session
 from asleep_pipeline.lake.ducklake import Lake, delete_keys, insert
 from asleep_pipeline.lake.progress import mark_read, unread_batches
 from asleep_pipeline.lake.tables import QUARANTINE, SESSIONS
-from asleep_pipeline.normalise.fold import (
-    DetailAnswer,
-    Detailed,
-    Entry,
-    Fold,
-    Key,
-    Listed,
-    Listing,
-)
+from asleep_pipeline.normalise.fold import DetailAnswer, Entry, Fold, Key, Listing
 from asleep_pipeline.normalise.rows import SessionParts, session_rows
 from asleep_pipeline.normalise.rules import Broken, broken_by_item, broken_by_session
+from asleep_pipeline.normalise.stored import (
+    DETAILS,
+    FOUND,
+    PULLED,
+    PUSHED,
+    Body,
+    Surroundings,
+    detail_answer,
+)
 from asleep_pipeline.zones.fallbacks import ZoneFallbacks, read_fallbacks
 
 STREAM = "sessions"
-_ENDPOINTS = ("list_sessions", "get_session")
-_FOUND = 200
+_ENDPOINTS = ("list_sessions", *DETAILS)
+_DECODERS: dict[str, Callable[[bytes], Session]] = {PULLED: decode_session, PUSHED: read_session}
 _WINDOWS = {"user_id": pl.String, "window_start": pl.Date, "window_end": pl.Date}
-_KEYS = {"user_id": pl.String, "session_id": pl.String}
-_IN_WINDOW = "s.start_date BETWEEN asked.window_start AND asked.window_end"
-_SAME_SESSION = "s.session_id = asked.session_id"
 Event = Listing | DetailAnswer
 
 
@@ -70,8 +68,8 @@ class _Batch:
     fallbacks: ZoneFallbacks
     rules: pl.DataFrame
     report: NormaliseReport
-    last_rowid: int
-    bodies: dict[str, bytes] = field(default_factory=dict)
+    around: Surroundings
+    bodies: dict[str, Body] = field(default_factory=dict)
     relisted: list[tuple[str, date, date]] = field(default_factory=list)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
 
@@ -108,7 +106,8 @@ def read_new_answers(
     fallbacks = read_fallbacks(con, organisations, default_zone)
     rules = con.execute("SELECT tz, utc_from, offset_s FROM lake.tz_rules").pl()
     for answers in unread_batches(con, STREAM, shard, _ENDPOINTS):
-        batch = _Batch(con, shard, fallbacks, rules, report, answers["rowid"][-1])
+        around = Surroundings(con, shard, answers["rowid"][0], answers["rowid"][-1])
+        batch = _Batch(con, shard, fallbacks, rules, report, around)
         _read(batch, answers)
         report.answers += answers.height
     mark_read(con, STREAM, shard)
@@ -117,12 +116,20 @@ def read_new_answers(
 
 def _read(batch: _Batch, answers: pl.DataFrame) -> None:
     events = list(_events(batch, answers))
-    fold = _stored(batch, events)
+    begin = _beginning(batch, events)
+    fold = _folded(begin({}), events)
+    lacking = [key for key in fold.lacking if fold.entries[key[0]][key[1]].list_is_newer]
+    if lacking:
+        fold = _folded(begin(batch.around.settled(lacking)), events)
+    changed = dict(fold.changed())
+    _look_up(batch, changed)
+    _write(batch, changed, _parts(batch, changed))
+
+
+def _folded(fold: Fold, events: Sequence[Event]) -> Fold:
     for event in events:
         fold.read(event)
-    changed = dict(fold.changed())
-    _attach_settled_details(batch, changed)
-    _write(batch, changed, _parts(batch, changed))
+    return fold
 
 
 def _events(batch: _Batch, answers: pl.DataFrame) -> Iterator[Event]:
@@ -141,22 +148,20 @@ def _events(batch: _Batch, answers: pl.DataFrame) -> Iterator[Event]:
 
 
 def _listing(batch: _Batch, pages: Sequence[dict[str, Any]]) -> Iterator[Listing]:
+    first = pages[0]
+    about = {name: first[name] for name in ("org_id", "listed_at", *_WINDOWS)}
     # A page without a body says nothing that `sessions` does not say already.
     if any(page["body"] is None for page in pages):
+        yield Listing(**about, is_news=False)
         return
     try:
         items = [i for p in pages for i in decode_session_page(p["body"]).sleep_session_list]
     except UnreadableAnswer as error:
-        _set_aside(batch, pages[0], [Broken("the list can be read", error.problem)])
+        _set_aside(batch, first, [Broken("the list can be read", error.problem)])
         return
-    first = pages[0]
     _forget_list_rows(batch, first)
     yield Listing(
-        org_id=first["org_id"],
-        user_id=first["user_id"],
-        window_start=first["window_start"],
-        window_end=first["window_end"],
-        listed_at=first["listed_at"],
+        **about,
         session_ids=frozenset(item.session_id for item in items),
         items=tuple(item for item in items if _is_sound(batch, first, item)),
     )
@@ -182,140 +187,42 @@ def _is_sound(batch: _Batch, page: dict[str, Any], item: SessionItem) -> bool:
 
 
 def _detail_answer(batch: _Batch, row: dict[str, Any]) -> DetailAnswer:
-    found = row["status"] == _FOUND
-    if found and row["body"] is not None:
-        batch.bodies[row["body_sha256"]] = row["body"]
-    return DetailAnswer(
-        org_id=row["org_id"],
-        user_id=row["user_id"],
-        session_id=row["session_id"],
-        start_date=row["partition_date"],
-        body_sha256=row["body_sha256"] if found else None,
-        fetched_at=row["fetched_at"],
-    )
+    if row["status"] == FOUND and row["body"] is not None:
+        batch.bodies[row["body_sha256"]] = Body(row["endpoint"], row["body"])
+    return detail_answer(row)
 
 
-def _stored(batch: _Batch, events: Sequence[Event]) -> Fold:
-    """Begin the fold with the stored sessions that the events may speak of."""
-    listings = [e for e in events if isinstance(e, Listing)]
+def _beginning(
+    batch: _Batch, events: Sequence[Event]
+) -> Callable[[Mapping[Key, list[DetailAnswer]]], Fold]:
+    """A maker of folds that begin with what the lake holds of what the events may speak of."""
     details = [e for e in events if isinstance(e, DetailAnswer)]
-    windows = pl.DataFrame(
-        list({(e.user_id, e.window_start, e.window_end) for e in listings}),
-        schema=_WINDOWS,
-        orient="row",
-    )
-    keys = pl.DataFrame(
-        list({(e.user_id, e.session_id) for e in details}), schema=_KEYS, orient="row"
-    )
-    fold = Fold()
-    # Two hash joins; one join on either condition would compare every row with every other.
-    for asked, on in ((windows, _IN_WINDOW), (keys, _SAME_SESSION)):
-        for row in _stored_rows(batch, asked, on):
-            fold.remember(row["user_id"], row["session_id"], _stored_entry(row))
-    return fold
+    stored = batch.around.entries([e for e in events if isinstance(e, Listing)], details)
+    hindsight = list(batch.around.hindsight([detail for detail in details if detail.is_unasked]))
+
+    def begin(settled: Mapping[Key, list[DetailAnswer]]) -> Fold:
+        fold = Fold(settled=settled)
+        for (user_id, session_id), entry in stored:
+            fold.remember(user_id, session_id, replace(entry))
+        for said in hindsight:
+            fold.recall(said)
+        return fold
+
+    return begin
 
 
-def _stored_rows(batch: _Batch, asked: pl.DataFrame, on: str) -> list[dict[str, Any]]:
-    batch.con.register("asked", asked.to_arrow())
-    rows = batch.con.execute(
-        f"""
-        SELECT user_id, session_id, org_id, state, started_at, ended_at, unexpected_ended_at,
-               created_timezone, last_received_seq_num, listed_time_in_bed_s, extra, list_hash,
-               listed_at, detail_sha256, fetched_at, start_date
-        FROM lake.sessions AS s SEMI JOIN asked ON s.user_id = asked.user_id AND {on}
-        WHERE shard = $shard
-        """,
-        {"shard": batch.shard},
-    ).pl()
-    batch.con.unregister("asked")
-    return rows.to_dicts()
-
-
-def _stored_entry(row: dict[str, Any]) -> Entry:
-    listed = detailed = None
-    if row["list_hash"] is not None:
-        item = SessionItem(
-            session_id=row["session_id"],
-            state=row["state"],
-            session_start_time=row["started_at"],
-            session_end_time=row["ended_at"],
-            unexpected_end_time=row["unexpected_ended_at"],
-            created_timezone=row["created_timezone"],
-            last_received_seq_num=row["last_received_seq_num"],
-            time_in_bed=row["listed_time_in_bed_s"],
-            extra=msgspec.json.decode(row["extra"] or "{}").get("list", {}),
-        )
-        listed = Listed(item, row["list_hash"], row["listed_at"])
-    if row["detail_sha256"] is not None:
-        detailed = Detailed(row["detail_sha256"], row["fetched_at"])
-    return Entry(row["org_id"], listed, detailed, is_stored=True, start_date=row["start_date"])
-
-
-def _attach_settled_details(batch: _Batch, changed: dict[Key, Entry]) -> None:
-    """Find in `raw` the bodies that are needed and did not come with this batch.
-
-    A session that comes back as it was is not asked for again, because `raw` holds its detail.
-    """
-    wanted = {
-        key: entry
-        for key, entry in changed.items()
-        if not entry.is_gone
-        and (
-            entry.detailed.body_sha256 not in batch.bodies if entry.detailed else entry.is_complete
-        )
+def _look_up(batch: _Batch, changed: Mapping[Key, Entry]) -> None:
+    """Find in `raw` what rows need that did not come with this batch."""
+    present = {key: entry for key, entry in changed.items() if not entry.is_gone}
+    bodies = {
+        key: entry.detailed.body_sha256
+        for key, entry in present.items()
+        if entry.detailed and entry.detailed.body_sha256 not in batch.bodies
     }
-    needed = []
-    for row in _raw_details(batch, list(wanted)):
-        entry = wanted[row["user_id"], row["session_id"]]
-        if entry.detailed is None:
-            if entry.listed is None or row["list_hash"] != entry.listed.hash:
-                continue
-            entry.detailed = Detailed(row["body_sha256"], row["fetched_at"])
-        if entry.detailed.body_sha256 == row["body_sha256"] and row["has_body"]:
-            needed.append(row)
-    batch.bodies.update(_raw_bodies(batch, needed))
-
-
-def _raw_details(batch: _Batch, keys: Sequence[Key]) -> list[dict[str, Any]]:
-    """Details of some sessions that `raw` holds up to this batch, newest first."""
-    if not keys:
-        return []
-    frame = pl.DataFrame(keys, schema=["user_id", "session_id"], orient="row")
-    batch.con.register("wanted", frame.to_arrow())
-    rows = batch.con.execute(
-        """
-        SELECT user_id, session_id, list_hash, body_sha256, fetched_at, partition_date,
-               body IS NOT NULL AS has_body
-        FROM lake.raw AS r SEMI JOIN wanted USING (user_id, session_id)
-        WHERE r.shard = $shard AND r.endpoint = 'get_session' AND r.status = $found
-          AND r.rowid <= $last
-        ORDER BY r.rowid DESC
-        """,
-        {"shard": batch.shard, "found": _FOUND, "last": batch.last_rowid},
-    ).pl()
-    batch.con.unregister("wanted")
-    return rows.to_dicts()
-
-
-def _raw_bodies(batch: _Batch, rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
-    """The bodies of some details, by their hash; only files of their dates are opened."""
-    if not rows:
-        return {}
-    dates = [row["partition_date"] for row in rows]
-    found = batch.con.execute(
-        """
-        SELECT body_sha256, body FROM lake.raw
-        WHERE shard = $shard AND endpoint = 'get_session' AND body IS NOT NULL
-          AND body_sha256 IN (SELECT unnest($hashes)) AND partition_date BETWEEN $first AND $last
-        """,
-        {
-            "shard": batch.shard,
-            "hashes": [row["body_sha256"] for row in rows],
-            "first": min(dates),
-            "last": max(dates),
-        },
-    ).fetchall()
-    return dict(found)
+    batch.bodies.update(batch.around.bodies(bodies))
+    new = [key for key, entry in present.items() if not entry.is_stored]
+    for key, pushed_at in batch.around.first_pushes(new).items():
+        present[key].pushed_at = pushed_at
 
 
 def _parts(batch: _Batch, changed: dict[Key, Entry]) -> list[SessionParts]:
@@ -325,7 +232,7 @@ def _parts(batch: _Batch, changed: dict[Key, Entry]) -> list[SessionParts]:
             continue
         detail, broken = _detail(batch, session_id, entry)
         if broken:
-            _set_aside(batch, _reference(user_id, session_id, entry), broken)
+            _set_aside(batch, _reference(batch, user_id, session_id, entry), broken)
         if detail is not None or entry.listed is not None:
             parts.append(SessionParts(user_id, session_id, entry, detail, bool(broken)))
     return parts
@@ -335,20 +242,20 @@ def _detail(batch: _Batch, session_id: str, entry: Entry) -> tuple[Session | Non
     """The session's detail, or the rules that it breaks."""
     if entry.detailed is None:
         return None, []
+    body = batch.bodies[entry.detailed.body_sha256]
     try:
-        detail = decode_session(batch.bodies[entry.detailed.body_sha256])
+        detail = _DECODERS[body.endpoint](body.content)
     except UnreadableAnswer as error:
         return None, [Broken("the detail can be read", error.problem)]
     broken = list(broken_by_session(detail, asked_for=session_id))
     return (None, broken) if broken else (detail, [])
 
 
-def _reference(user_id: str, session_id: str, entry: Entry) -> dict[str, Any]:
+def _reference(batch: _Batch, user_id: str, session_id: str, entry: Entry) -> dict[str, Any]:
     assert entry.detailed is not None, "only a detail can break a detail's rule"
-    started_at = entry.listed.item.session_start_time if entry.listed else entry.detailed.fetched_at
     return {
-        "partition_date": started_at.astimezone(UTC).date(),
-        "endpoint": "get_session",
+        "partition_date": entry.starts_on or entry.detailed.fetched_at.astimezone(UTC).date(),
+        "endpoint": batch.bodies[entry.detailed.body_sha256].endpoint,
         "user_id": user_id,
         "session_id": session_id,
         "body_sha256": entry.detailed.body_sha256,
@@ -376,22 +283,23 @@ def _set_aside(batch: _Batch, answer: dict[str, Any], broken: Sequence[Broken]) 
 def _write(batch: _Batch, changed: dict[Key, Entry], parts: Sequence[SessionParts]) -> None:
     frame = session_rows(parts, shard=batch.shard, fallbacks=batch.fallbacks, rules=batch.rules)
     keys = pl.DataFrame(list(changed), schema=list(SESSIONS.key), orient="row")
-    stored = [key for key, entry in changed.items() if entry.is_stored]
-    delete_keys(batch.con, SESSIONS, pl.DataFrame(stored, schema=list(SESSIONS.key), orient="row"))
+    stored = {key: entry for key, entry in changed.items() if entry.is_stored}
+    delete_keys(batch.con, SESSIONS, pl.DataFrame(list(stored), schema=keys.schema, orient="row"))
     insert(batch.con, SESSIONS, frame)
     _write_quarantine(batch, keys)
     batch.report.written.update(frame["start_date"].to_list())
+    left = {(part.user_id, part.session_id) for part in parts}
     batch.report.removed.update(
-        entry.start_date
-        for entry in changed.values()
-        if entry.is_gone and entry.is_stored and entry.start_date is not None
+        entry.stored_date
+        for key, entry in stored.items()
+        if key not in left and entry.stored_date is not None
     )
 
 
 def _write_quarantine(batch: _Batch, decided: pl.DataFrame) -> None:
     """What was decided anew replaces what was said of it before."""
-    details = decided.with_columns(endpoint=pl.lit("get_session"))
-    delete_keys(batch.con, QUARANTINE, details)
+    for endpoint in DETAILS:
+        delete_keys(batch.con, QUARANTINE, decided.with_columns(endpoint=pl.lit(endpoint)))
     relisted = pl.DataFrame(batch.relisted, schema=_WINDOWS, orient="row")
     batch.con.register("relisted", relisted.to_arrow())
     batch.con.execute(

@@ -9,6 +9,7 @@ from asleep_pipeline.orchestration.assets.warehouse import ALL_PUBLISHED
 
 REFRESH_USERS = "refresh_users"
 PULL = "pull"
+PUSH = "drain_webhooks"
 AVERAGES = "averages"
 PUBLISH = "publish"
 REPORT_WEEKS = "report_weeks"
@@ -27,6 +28,11 @@ def build_jobs() -> list[UnresolvedAssetJobDefinition]:
             PULL,
             selection=dg.AssetSelection.assets("raw_sessions", "sessions"),
             description="Pull sessions of a range of dates: backfill, daily sync, re-poll.",
+        ),
+        dg.define_asset_job(
+            PUSH,
+            selection=dg.AssetSelection.assets("pushed_sessions", "sessions"),
+            description="Take what webhooks told of completed sessions into the lake.",
         ),
         dg.define_asset_job(
             AVERAGES,

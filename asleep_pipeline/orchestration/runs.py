@@ -14,11 +14,13 @@ import dagster as dg
 
 from asleep_pipeline.errors import AsleepPipelineError
 from asleep_pipeline.lake.users import pullable_users
+from asleep_pipeline.orchestration import story
 from asleep_pipeline.orchestration.definitions import build_definitions
 from asleep_pipeline.orchestration.instance import dagster_instance, end_dead_runs, process_tag
-from asleep_pipeline.orchestration.jobs import AVERAGES, PUBLISH, PULL, REFRESH_USERS
+from asleep_pipeline.orchestration.jobs import AVERAGES, PUBLISH, PULL, PUSH, REFRESH_USERS
 from asleep_pipeline.orchestration.partitions import key_of, month_key, range_tags, spans
 from asleep_pipeline.orchestration.platform import Platform
+from asleep_pipeline.orchestration.pushes import look_into_inbox
 from asleep_pipeline.orchestration.telling import PARTITION_ROWS
 
 
@@ -52,7 +54,8 @@ class Outcome:
     @property
     def is_partial(self) -> bool:
         """Whether something that was asked for could not be had."""
-        return bool(self.counts["users_failed"] or self.counts["details_failed"])
+        names = ("users_failed", "details_failed", "events_failed")
+        return any(self.counts[name] for name in names)
 
 
 class Pipeline:
@@ -95,6 +98,15 @@ class Pipeline:
             for s in self._shards()
         ]
         return self._all(runs)
+
+    def drain(self) -> Outcome:
+        """Take what webhooks told into the lake; without any run when nothing waits for it."""
+        if not self._platform.settings.inbox_path.exists():
+            return Outcome()
+        found = look_into_inbox(self._platform)
+        outcome = self._all([(PUSH, found.tags, {})] if found.tags else [])
+        outcome.counts.update(story.triage_counts(found.triage))
+        return outcome
 
     def averages(self, first: date, last: date) -> Outcome:
         """Ask for the API's averages of the months from first to last (first days)."""

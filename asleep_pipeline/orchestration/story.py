@@ -10,6 +10,9 @@ from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.extract.crowd import Crowd
 from asleep_pipeline.extract.sessions import PullReport
 from asleep_pipeline.lake import Lake, Table
+from asleep_pipeline.webhooks.drain import DrainReport
+from asleep_pipeline.webhooks.inbox import Depth
+from asleep_pipeline.webhooks.triage import Triage
 
 SESSIONS_PREVIEW = """
 SELECT night_date AS night, state,
@@ -26,6 +29,13 @@ SELECT endpoint, status, count(*) AS answers, count(body) AS with_news,
 FROM lake.raw
 WHERE shard = $shard AND partition_date BETWEEN $start AND $end
 GROUP BY endpoint, status ORDER BY answers DESC LIMIT 8
+"""
+PUSHED_PREVIEW = """
+SELECT endpoint, partition_date AS started_on, count(*) AS answers,
+       strftime(max(fetched_at), '%Y-%m-%d %H:%M') AS newest_utc
+FROM lake.raw
+WHERE shard IN (SELECT unnest($shards)) AND source = 'webhook'
+GROUP BY endpoint, partition_date ORDER BY max(fetched_at) DESC LIMIT 8
 """
 USERS_PREVIEW = """
 SELECT org_id AS organisation, timezone, count(*) AS users,
@@ -88,6 +98,33 @@ def crowd_metadata(crowd: Crowd) -> dict[str, dg.MetadataValue]:
         "users_gone": dg.MetadataValue.int(len(crowd.gone)),
         "users_failed": dg.MetadataValue.int(crowd.failed),
         "failures": dg.MetadataValue.md(counts_table(crowd.failures, "failure", "times")),
+    }
+
+
+def drain_metadata(report: DrainReport, depth: Depth) -> dict[str, dg.MetadataValue]:
+    """What was taken and asked, and what is left in the inbox."""
+    numbers = triage_counts(report.triage) | {
+        "dagster/row_count": sum(dates.total() for dates in report.changes.values()),
+        "events_taken": report.taken,
+        "events_duplicate": report.duplicates,
+        "events_failed": report.failed,
+        "events_dead": report.dead,
+        "reread": report.reread.details,
+        "reread_unfinished": report.reread.unfinished,
+        "reread_vanished": report.reread.vanished,
+        "reread_failed": report.reread.failed,
+        "in_quarantine": depth.quarantined,
+        "in_dead_letters": depth.dead,
+    }
+    return {name: dg.MetadataValue.int(number) for name, number in numbers.items()}
+
+
+def triage_counts(triage: Triage) -> dict[str, int]:
+    """What was sorted."""
+    return {
+        "events_settled": triage.settled,
+        "events_quarantined": triage.quarantined,
+        "events_released": triage.released,
     }
 
 

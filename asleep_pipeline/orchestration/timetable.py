@@ -5,22 +5,28 @@ from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pendulum
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from asleep_pipeline.orchestration.assets.warehouse import ALL_PUBLISHED
+from asleep_pipeline.orchestration.instance import end_dead_runs
 from asleep_pipeline.orchestration.jobs import (
     AVERAGES,
     PULL,
+    PUSH,
     REFRESH_USERS,
     REPORT_MONTHS,
     REPORT_WEEKS,
 )
 from asleep_pipeline.orchestration.partitions import FIRST_DATE, key_of, month_key, range_tags
 from asleep_pipeline.orchestration.platform import Platform
+from asleep_pipeline.orchestration.pushes import look_into_inbox
 from asleep_pipeline.orchestration.upkeep import maintenance
 from asleep_pipeline.reports.period import month_of, week_of
 from asleep_pipeline.settings import Settings
 
 REPOLL_EVERY_S = 30 * 60
+DRAIN_EVERY_S = 30
+_UNDER_WAY = dg.RunsFilter(job_name=PUSH, statuses=NOT_FINISHED_STATUSES)
 # The API averages over nights that may be recomputed for a week after the month has ended.
 AVERAGES_DAY = 9
 
@@ -113,7 +119,7 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
 
 
 def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """Re-polling of sessions that are not final, and publishing after every change."""
+    """Re-polling of what is not final, taking webhooks, and publishing after every change."""
     is_on = _has_key(settings)
     status = dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
 
@@ -130,13 +136,33 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
             back = (now.date() - timedelta(days=1) - day).days
             yield sync_run(shard, now.date(), max(back, 0), unfinished_only=True)
 
+    @dg.sensor(job_name=PUSH, minimum_interval_seconds=DRAIN_EVERY_S, default_status=status)
+    def drain_inbox(
+        context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
+    ) -> dg.RunRequest | dg.SkipReason:
+        """Takes what webhooks told of completed sessions, one run at a time."""
+        if not platform.settings.inbox_path.exists():
+            return dg.SkipReason("No webhook has come yet.")
+        if not platform.settings.catalog_path.exists():
+            return dg.SkipReason("There is no lake yet.")
+        end_dead_runs(context.instance)
+        if context.instance.get_runs(_UNDER_WAY, limit=1):
+            return dg.SkipReason("A drain is under way.")
+        found = look_into_inbox(platform)
+        context.log.info("%d waiting events belong into the lake. %s", found.events, found.triage)
+        if found.is_busy:
+            return dg.SkipReason("A drain is under way.")
+        if not found.events:
+            return dg.SkipReason("No webhook waits that belongs into the lake.")
+        return dg.RunRequest(tags=found.tags)
+
     publish = dg.AutomationConditionSensorDefinition(
         "publish_after_changes",
         target=ALL_PUBLISHED,
         default_status=status,
         description="Publishes the warehouse when what it is built from has changed.",
     )
-    return [repoll_unfinished, publish]
+    return [repoll_unfinished, drain_inbox, publish]
 
 
 def _oldest_unfinished(platform: Platform, *, since: date) -> dict[int, date]:

@@ -14,10 +14,12 @@ from asleep_pipeline.simulator.faults import Faults
 from asleep_pipeline.simulator.options import SimulatorOptions
 from asleep_pipeline.simulator.people import Person
 from asleep_pipeline.simulator.running import RunningSimulator, running, serve
+from asleep_pipeline.simulator.webhooks import Delivery
 from asleep_pipeline.simulator.world import World
 
 __all__ = [
     "Clock",
+    "Delivery",
     "Faults",
     "Person",
     "RunningSimulator",

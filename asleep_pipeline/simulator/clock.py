@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from asleep_pipeline.errors import UsageError
@@ -15,6 +16,7 @@ class Clock:
     """
 
     def __init__(self, fixed: datetime | None = None) -> None:
+        self._watchers: list[Callable[[], object]] = []
         self._fixed: datetime | None = None
         self.set(fixed)
 
@@ -34,6 +36,12 @@ class Clock:
                 fix="Give an offset, such as 2026-05-01T12:00:00+00:00.",
             )
         self._fixed = instant.astimezone(UTC) if instant else None
+        for tell in self._watchers:
+            tell()
+
+    def watch(self, tell: Callable[[], object]) -> None:
+        """Call a function whenever the clock was set; `set` returns after it has."""
+        self._watchers.append(tell)
 
     def advance(self, step: timedelta) -> None:
         """Move to `step` after the present instant and stand still there."""

@@ -5,9 +5,10 @@ It needs no key, since the server listens on 127.0.0.1 only.
 
 from __future__ import annotations
 
+import asyncio
 import io
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post, put
@@ -19,6 +20,7 @@ from asleep_pipeline.simulator.clock import Clock
 from asleep_pipeline.simulator.faults import Faults
 from asleep_pipeline.simulator.refusals import Refusal, unprocessable
 from asleep_pipeline.simulator.simulation import Simulation
+from asleep_pipeline.simulator.webhooks import Delivery
 from asleep_pipeline.simulator.world import World
 
 GivenWorld = NamedDependency[World]
@@ -33,6 +35,13 @@ class ClockSetting(msgspec.Struct):
     """Body of the clock: an instant with offset, or null for real time."""
 
     now: datetime | None
+
+
+class Between(msgspec.Struct):
+    """Body of what is to be sent: two instants with offset, the second inclusive."""
+
+    since: Annotated[datetime, msgspec.Meta(tz=True)]
+    until: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 @get("/_simulator/roster")
@@ -76,9 +85,11 @@ async def get_clock(clock: GivenClock) -> _Answer:
 
 @put("/_simulator/clock")
 async def put_clock(request: _Request, clock: GivenClock) -> _Answer:
-    """Stand still at an instant; null follows real time."""
+    """Stand still at an instant, once the webhooks until then are sent; null follows real time."""
+    instant = _read(await request.body(), ClockSetting).now
     try:
-        clock.set(_read(await request.body(), ClockSetting).now)
+        # Who gets a webhook may ask this server for its session before answering.
+        await asyncio.to_thread(clock.set, instant)
     except UsageError as error:
         raise unprocessable("body", "now", str(error)) from error
     return _json({"now": clock.now()})
@@ -92,6 +103,17 @@ async def get_truth(
     return _json(world.sessions(user_id, start, end))
 
 
+@post("/_simulator/webhooks", status_code=200)
+async def post_webhooks(request: _Request, simulation: GivenSimulation) -> _Answer:
+    """Send the webhooks that fall due between two instants; return how each was answered."""
+    between = _read(await request.body(), Between)
+    try:
+        sent = await asyncio.to_thread(simulation.webhooks.send, between.since, between.until)
+    except UsageError as error:
+        raise Refusal(409, str(error)) from error
+    return _json([_told(delivery) for delivery in sent])
+
+
 CONTROLS = (
     get_roster,
     get_requests,
@@ -101,11 +123,19 @@ CONTROLS = (
     get_clock,
     put_clock,
     get_truth,
+    post_webhooks,
 )
 
 
 def _json(value: object) -> _Answer:
     return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _told(delivery: Delivery) -> dict[str, Any]:
+    event = delivery.event
+    names = ("at", "name", "user_id", "session_id")
+    answer = {"status": delivery.status, "tries": delivery.tries}
+    return {name: getattr(event, name) for name in names} | answer
 
 
 def _read(body: bytes, shape: type[Any]) -> Any:

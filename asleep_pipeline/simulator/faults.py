@@ -21,6 +21,8 @@ class Faults(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     Faults of the data are part of `World.sessions`, the truth, except for `corrupted` answers.
 
+    Those of webhooks are drawn for each event by its own, so that they are the same in any order.
+
     Attributes:
         seed: Starts the stream from which shares are drawn.
         latency_s: Seconds that every answer waits.
@@ -46,6 +48,12 @@ class Faults(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         deleted_users: User ids that are gone.
         pending_users: User ids with `to_be_deleted`.
         corrupted: Session ids, and how their get-session answer breaks the contract.
+        webhook_loss_share: Share of webhooks that are never sent.
+        webhook_duplicate_share: Share of webhooks that are sent again within a minute.
+        webhook_wrong_key_share: Share of webhooks that come with another key.
+        webhook_delay_s: Seconds by which webhooks are late.
+        webhook_delay_share: Share of webhooks that are late by `webhook_delay_s`.
+        webhook_reorder: Put off each webhook by up to ten minutes, so that they overtake each other.
     """
 
     seed: int = 0
@@ -72,6 +80,12 @@ class Faults(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     deleted_users: set[str] = set()
     pending_users: set[str] = set()
     corrupted: dict[str, Corruption] = {}
+    webhook_loss_share: Share = 0.0
+    webhook_duplicate_share: Share = 0.0
+    webhook_wrong_key_share: Share = 0.0
+    webhook_delay_s: NotNegative = 0.0
+    webhook_delay_share: Share = 1.0
+    webhook_reorder: bool = False
 
     def become(self, other: Faults) -> None:
         """Take over every value of another set of faults."""

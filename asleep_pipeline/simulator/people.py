@@ -45,23 +45,26 @@ class Plan:
         breathing: Whether breathing is analysed.
         snoring: Whether snoring is analysed.
         realtime_polling: Whether a session can be read before it is complete.
+        callback_blocks: 5-minute blocks from one webhook of a session in progress to the next: 1, 8
+            (every 40 minutes), or None where the plan has none.
     """
 
     stage_levels: int = 4
     breathing: bool = True
     snoring: bool = True
     realtime_polling: bool = True
+    callback_blocks: int | None = 1
 
 
 # Every plan type is among the first eight people, so that small worlds have them all.
 _PLANS = (
     Plan(),
     Plan(),
-    Plan(breathing=False),
+    Plan(breathing=False, callback_blocks=8),
     Plan(stage_levels=2),
     Plan(),
     Plan(snoring=False),
-    Plan(realtime_polling=False),
+    Plan(realtime_polling=False, callback_blocks=None),
     Plan(),
 )
 

@@ -19,6 +19,7 @@ from asleep_pipeline.simulator.faults import Faults
 from asleep_pipeline.simulator.options import SimulatorOptions
 from asleep_pipeline.simulator.protocol import OpenProtocol
 from asleep_pipeline.simulator.simulation import RequestCounter, Simulation
+from asleep_pipeline.simulator.webhooks import Webhooks
 from asleep_pipeline.simulator.world import World
 
 _LOOPBACK = ("127.0.0.1", "localhost")
@@ -35,6 +36,7 @@ class RunningSimulator:
         faults: Mutable; a change holds from the next request on.
         requests: Requests received by endpoint name.
         world: The truth behind the answers.
+        webhooks: Sends events to the `target` that is named.
     """
 
     base_url: str
@@ -43,6 +45,7 @@ class RunningSimulator:
     faults: Faults
     requests: RequestCounter
     world: World
+    webhooks: Webhooks
 
 
 @contextmanager
@@ -63,14 +66,16 @@ def running(options: SimulatorOptions, *, port: int = 0) -> Iterator[RunningSimu
     thread.start()
     server.ready.wait()
     try:
-        yield RunningSimulator(
-            base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
-            api_key=options.api_key,
-            clock=simulation.clock,
-            faults=simulation.faults,
-            requests=simulation.requests,
-            world=simulation.world,
-        )
+        with simulation.webhooks.following():
+            yield RunningSimulator(
+                base_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+                api_key=options.api_key,
+                clock=simulation.clock,
+                faults=simulation.faults,
+                requests=simulation.requests,
+                world=simulation.world,
+                webhooks=simulation.webhooks,
+            )
     finally:
         server.should_exit = True
         thread.join()

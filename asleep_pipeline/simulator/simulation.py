@@ -9,6 +9,7 @@ from asleep_pipeline.simulator.account import Account
 from asleep_pipeline.simulator.clock import Clock
 from asleep_pipeline.simulator.faults import Faults
 from asleep_pipeline.simulator.options import SimulatorOptions
+from asleep_pipeline.simulator.webhooks import Webhooks
 from asleep_pipeline.simulator.world import World
 
 
@@ -21,7 +22,7 @@ class RequestCounter(Counter[str]):
 
 
 class Simulation:
-    """World, clock, faults, account and counters, sharing one state.
+    """World, clock, faults, account, webhooks and counters, sharing one state.
 
     Args:
         options: What the world is made from.
@@ -32,6 +33,7 @@ class Simulation:
         self.faults = Faults(seed=options.seed)
         self.world = World(options, self.clock, self.faults)
         self.account = Account(options.api_key, self.faults)
+        self.webhooks = Webhooks(self.world, self.clock, self.faults, options.api_key)
         self.requests = RequestCounter()
         self.draws = Random(options.seed)
 

@@ -6,7 +6,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,7 +28,7 @@ from asleep_pipeline.simulator.details import (
 )
 from asleep_pipeline.simulator.dice import chance, dice
 from asleep_pipeline.simulator.faults import Faults
-from asleep_pipeline.simulator.nights import provisional
+from asleep_pipeline.simulator.nights import Night, provisional
 from asleep_pipeline.simulator.options import SimulatorOptions
 from asleep_pipeline.simulator.people import Person, make_user_id
 from asleep_pipeline.simulator.recordings import RecordedSource
@@ -48,6 +48,8 @@ ROSTER_COLUMNS = (
 _DAY_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _USER_ID = re.compile(r"G-\d{14}-[A-Za-z]{20}")
 _LATE_ANALYSIS = timedelta(minutes=5)
+_CALLING_PEOPLE = 0.9
+_CALLING_SESSIONS = 0.95
 
 
 class World:
@@ -217,16 +219,23 @@ class World:
                 yield known
 
     def _as_known(self, slot: Slot) -> Slot | None:
-        late = self._faults.late_uploads.get(slot.session_id)
-        if late:
-            slot = replace(slot, visible_at=late, complete_at=late + _LATE_ANALYSIS)
+        slot = self._as_uploaded(slot)
         gone = (
             slot.visible_at > self._clock.now()
-            or slot.session_id in self._deleted_sessions
-            or slot.session_id in self._faults.deleted_sessions
+            or self._is_deleted(slot)
             or self._hidden_by_paging(slot)
         )
         return None if gone else slot
+
+    def _as_uploaded(self, slot: Slot) -> Slot:
+        late = self._faults.late_uploads.get(slot.session_id)
+        if late is None:
+            return slot
+        return replace(slot, visible_at=late, complete_at=late + _LATE_ANALYSIS)
+
+    def _is_deleted(self, slot: Slot) -> bool:
+        deleted = (self._deleted_sessions, self._faults.deleted_sessions)
+        return any(slot.session_id in ids for ids in deleted)
 
     def _hidden_by_paging(self, slot: Slot) -> bool:
         paged = slot.person.user_id in self._paged
@@ -275,11 +284,49 @@ class World:
         return analyse(slot, self._source.night(slot, version))
 
     def _version(self, slot: Slot) -> int:
+        at = self._recomputed_at(slot)
+        return int(at is not None and at <= self._clock.now())
+
+    def _recomputed_at(self, slot: Slot) -> datetime | None:
         at = self._faults.recomputed.get(slot.session_id)
         if at is None and self._hit(self._faults.recomputed_share, slot, "recomputed"):
             days = 1 + 5 * chance(self._seed, slot.session_id, "recomputed after")
             at = slot.complete_at + timedelta(days=days)
-        return int(at is not None and at <= self._clock.now())
+        return at
+
+    # What the webhooks ask: of any instant, whatever the clock says.
+
+    def calling_slots(self, person: Person, first: date, last: date) -> Iterator[Slot]:
+        """Yield, by start, at least the sessions with a callback URL that start on these dates.
+
+        The recording app gives the URL when it begins a session: most apps do, and these nearly always.
+        """
+        seed = self._seed
+        if self.find_person(person.user_id) is None:
+            return
+        if chance(seed, person.user_id, "callback") >= _CALLING_PEOPLE:
+            return
+        for slot in self._source.slots(person, first, last):
+            calls = chance(seed, slot.session_id, "callback") < _CALLING_SESSIONS
+            if calls and not self._is_deleted(slot):
+                yield self._as_uploaded(slot)
+
+    def heard(self, slot: Slot) -> Night | None:
+        """Return all that real-time polling shows of a session until its end; None below one block."""
+        return provisional(self._seed, slot, self._source.night(slot, 0), slot.length_s)
+
+    def completions(self, slot: Slot) -> list[tuple[datetime, int]]:
+        """Return when each final result of a session is ready, and its version."""
+        again = self._recomputed_at(slot)
+        if again is None:
+            return [(slot.complete_at, 0)]
+        if again <= slot.complete_at:
+            return [(slot.complete_at, 1)]
+        return [(slot.complete_at, 0), (again, 1)]
+
+    def final(self, slot: Slot, version: int) -> Analysis:
+        """Return one final result of a session."""
+        return self._analysis(slot, version)
 
 
 def _source(options: SimulatorOptions, clock: Clock) -> Source:

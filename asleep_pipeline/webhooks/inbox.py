@@ -19,8 +19,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,10 +33,14 @@ from asleep_pipeline.errors import InboxError
 Status: TypeAlias = Literal["waiting", "done", "quarantined", "dead"]
 
 _BUSY_S: Final = 30
-_CHUNK: Final = 2_000
-"""Events that are moved on in one transaction: the receiver waits for its turn meanwhile."""
+_POLL_S: Final = 0.001
+_CHUNK: Final = 250
+"""Events that are moved on in one transaction: the receiver waits for its end, a few ms."""
+_BREATH_S: Final = 0.003
+"""Between two transactions; longer than `_POLL_S`, so that the receiver finds its turn."""
 
 _SCHEMA: Final = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS event (
     id INTEGER PRIMARY KEY AUTOINCREMENT, -- order of arrival
     key BLOB NOT NULL UNIQUE,             -- idempotency key
@@ -53,6 +58,7 @@ CREATE TABLE IF NOT EXISTS event (
     settled_at INTEGER                    -- when it came into its present state
 ) STRICT;
 CREATE INDEX IF NOT EXISTS unsettled ON event (status, id) WHERE status <> 'done';
+CREATE INDEX IF NOT EXISTS done ON event (settled_at) WHERE status = 'done';
 CREATE TABLE IF NOT EXISTS attempt (
     second INTEGER NOT NULL,              -- seconds since 1970 in UTC
     source TEXT NOT NULL,                 -- address that it came from
@@ -62,7 +68,16 @@ CREATE TABLE IF NOT EXISTS attempt (
     attempts INTEGER NOT NULL,
     PRIMARY KEY (second, source, key_name, name, outcome)
 ) STRICT, WITHOUT ROWID;
+COMMIT;
 """
+IS: Final[dict[Status, str]] = {
+    "done": "status = 'done'",
+    # In the words of the index, which holds no others.
+    "waiting": "status = 'waiting' AND status <> 'done'",
+    "quarantined": "status = 'quarantined' AND status <> 'done'",
+    "dead": "status = 'dead' AND status <> 'done'",
+}
+"""Conditions that find the events of a state by an index."""
 _COLUMNS: Final = (
     "id, status, name, version, key_name, user_id, session_id, received_at, body, duplicates, "
     "tries, problem, settled_at"
@@ -125,6 +140,25 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """What one event is about, without what it says; instants are UTC.
+
+    Attributes:
+        size: Bytes of its body.
+        tries: How often it has failed.
+    """
+
+    id: int
+    name: str
+    key_name: str
+    user_id: str
+    session_id: str | None
+    received_at: datetime
+    size: int
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Depth:
     """How full the inbox is.
 
@@ -151,16 +185,29 @@ class Inbox:
     def create(cls, path: Path) -> Inbox:
         """Make the inbox, or open it where it is already made."""
         inbox = cls(path)
-        made = path.exists()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            with inbox.connection() as con:
+                con.executescript(_SCHEMA)
+            # Also where it is made: whoever made it may have been killed before this.
+            _sync_path_to(path.parent)
         except OSError as error:
             raise _unusable(path, error) from error
-        with inbox.connection() as con:
-            con.executescript(_SCHEMA)
-        if not made:
-            _sync_path_to(path.parent)
         return inbox
+
+    @classmethod
+    def open(cls, path: Path) -> Inbox:
+        """Open the inbox, which must be there.
+
+        Raises:
+            InboxError: There is none.
+        """
+        if not path.exists():
+            raise InboxError(
+                f"There is no inbox {path}.",
+                fix="`asleep-pipeline webhooks serve` makes it; name its data folder by --data-dir.",
+            )
+        return cls(path)
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -209,12 +256,11 @@ class Inbox:
             name: Only events of this name.
             user_id: Only events of this user.
         """
-        wanted = {"status": status, "name": name, "user_id": user_id}
+        wanted = {"name": name, "user_id": user_id}
         given = {column: value for column, value in wanted.items() if value is not None}
         conditions = ["id > :after", *(f"{column} = :{column}" for column in given)]
-        if status not in {None, "done"}:
-            # The words of the index, which holds no others.
-            conditions.append("status <> 'done'")
+        if status:
+            conditions.append(IS[status])
         with self.connection() as con:
             rows = con.execute(
                 f"SELECT {_COLUMNS} FROM event WHERE {' AND '.join(conditions)} "
@@ -222,6 +268,34 @@ class Inbox:
                 given | {"after": after, "limit": limit},
             ).fetchall()
         return [_stored(row) for row in rows]
+
+    def heads(self, status: Status, *, after: int = 0, limit: int = 2_000) -> list[Head]:
+        """Events in the order of arrival, without their bodies, which are most of them.
+
+        Args:
+            status: Only these.
+            after: Only events with a larger id.
+            limit: So many at most.
+        """
+        with self.connection() as con:
+            rows = con.execute(
+                "SELECT id, name, key_name, user_id, session_id, received_at, length(body), tries "
+                f"FROM event WHERE {IS[status]} AND id > ? ORDER BY id LIMIT ?",
+                [after, limit],
+            ).fetchall()
+        return [
+            Head(number, name, key_name, user_id, session_id, from_micros(at), size, tries)
+            for number, name, key_name, user_id, session_id, at, size, tries in rows
+        ]
+
+    def bodies(self, ids: Collection[int]) -> dict[int, bytes]:
+        """The bodies of some events, by id."""
+        with self.connection() as con:
+            rows = [
+                con.execute("SELECT id, body FROM event WHERE id = ?", [event_id]).fetchone()
+                for event_id in ids
+            ]
+        return dict(row for row in rows if row)
 
     def event(self, event_id: int) -> StoredEvent | None:
         """One event, or None."""
@@ -236,6 +310,32 @@ class Inbox:
             "AND status <> ?1",
             [(status, micros(now), event_id) for event_id in ids],
         )
+
+    def quarantine(self, reasons: Sequence[tuple[int, str]], *, now: datetime) -> None:
+        """Lay events aside until their user is on the roster.
+
+        Args:
+            reasons: Event ids, and why they cannot be taken; no secret.
+            now: The present, UTC.
+        """
+        self._move(
+            "UPDATE event SET status = 'quarantined', settled_at = ?1, problem = ?2 WHERE id = ?3",
+            [(micros(now), reason, event_id) for event_id, reason in reasons],
+        )
+
+    def release(self, user_id: str, key_name: str, *, now: datetime) -> int:
+        """Let a user's events that came with a key out of quarantine.
+
+        Returns:
+            How many there were.
+        """
+        with self.connection() as con:
+            rows = con.execute(
+                f"SELECT id FROM event WHERE {IS['quarantined']} AND user_id = ? AND key_name = ?",
+                [user_id, key_name],
+            ).fetchall()
+        self.settle([event_id for (event_id,) in rows], "waiting", now=now)
+        return len(rows)
 
     def fail(self, problems: Sequence[tuple[int, str]], *, tries: int, now: datetime) -> None:
         """Count a failed try of each event; with `tries` of them it is dead.
@@ -255,18 +355,11 @@ class Inbox:
             [(event_id, problem, tries, micros(now)) for event_id, problem in problems],
         )
 
-    def _move(self, sql: str, parameters: Sequence[tuple[int | str, ...]]) -> None:
-        with self.connection() as con:
-            for first in range(0, len(parameters), _CHUNK):
-                con.execute("BEGIN IMMEDIATE")
-                con.executemany(sql, parameters[first : first + _CHUNK])
-                con.execute("COMMIT")
-
     def users_in_quarantine(self) -> list[str]:
         """The users whose events are in quarantine."""
         with self.connection() as con:
             rows = con.execute(
-                "SELECT DISTINCT user_id FROM event WHERE status = 'quarantined' ORDER BY 1"
+                f"SELECT DISTINCT user_id FROM event WHERE {IS['quarantined']} ORDER BY 1"
             ).fetchall()
         return [user_id for (user_id,) in rows]
 
@@ -276,38 +369,81 @@ class Inbox:
         Returns:
             How many there were.
         """
-        wanted = [(micros(now), event_id) for event_id in ids]
-        with self.connection() as con:
-            con.execute("BEGIN IMMEDIATE")
-            moved = con.executemany(
-                "UPDATE event SET status = 'waiting', tries = 0, problem = NULL, settled_at = ? "
-                "WHERE id = ?",
-                wanted,
-            ).rowcount
-            con.execute("COMMIT")
-        return moved
+        return self._move(
+            "UPDATE event SET status = 'waiting', tries = 0, problem = NULL, settled_at = ? "
+            "WHERE id = ?",
+            [(micros(now), event_id) for event_id in ids],
+        )
 
     def purge(self, status: Status, *, before: datetime) -> int:
-        """Delete events that came into a state before an instant, and the attempts of that time.
+        """Delete the events that came into a state before an instant.
 
         Returns:
-            How many events there were.
+            How many there were.
         """
+        since = "settled_at" if status == "done" else "coalesce(settled_at, received_at)"
+        return self._remove(
+            f"DELETE FROM event WHERE id IN (SELECT id FROM event WHERE {IS[status]} "
+            f"AND {since} < ?1 LIMIT {_CHUNK})",
+            micros(before),
+        )
+
+    def purge_attempts(self, *, before: datetime) -> int:
+        """Delete what is known of attempts before an instant.
+
+        Returns:
+            How many rows there were.
+        """
+        second = micros(before) // 1_000_000
+        return self._remove(
+            "DELETE FROM attempt WHERE second <= (SELECT max(second) FROM "
+            f"(SELECT second FROM attempt WHERE second < ?1 ORDER BY second LIMIT {_CHUNK}))",
+            second,
+        )
+
+    def _move(self, sql: str, parameters: Sequence[tuple[int | str, ...]]) -> int:
+        """Run a statement for each, in short transactions; how many rows it changed."""
+        moved = 0
+        with self.connection() as con:
+            for first in range(0, len(parameters), _CHUNK):
+                if first:
+                    time.sleep(_BREATH_S)
+                with transaction(con):
+                    moved += con.executemany(sql, parameters[first : first + _CHUNK]).rowcount
+        return moved
+
+    def _remove(self, sql: str, before: int) -> int:
+        """Run a statement that deletes at most a chunk until nothing is left; how many rows."""
         removed = 0
         with self.connection() as con:
             while True:
-                con.execute("BEGIN IMMEDIATE")
-                done = con.execute(
-                    "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE status = ? "
-                    "AND coalesce(settled_at, received_at) < ? LIMIT ?)",
-                    [status, micros(before), _CHUNK],
-                ).rowcount
-                con.execute("COMMIT")
+                with transaction(con):
+                    done = con.execute(sql, [before]).rowcount
                 removed += done
                 if done < _CHUNK:
-                    break
-            con.execute("DELETE FROM attempt WHERE second < ?", [micros(before) // 1_000_000])
-        return removed
+                    return removed
+                time.sleep(_BREATH_S)
+
+
+@contextmanager
+def transaction(con: sqlite3.Connection, patience_s: float = _BUSY_S) -> Iterator[None]:
+    """Commit what the block writes; of one that fails, nothing is left.
+
+    Args:
+        con: A connection without an open transaction.
+        patience_s: How long others may keep it waiting.
+
+    Raises:
+        sqlite3.Error: It cannot be written, or others took longer.
+    """
+    _insist(con, "BEGIN IMMEDIATE", patience_s)
+    try:
+        yield
+        con.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            con.execute("ROLLBACK")
+        raise
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -317,10 +453,33 @@ def connect(path: Path) -> sqlite3.Connection:
         sqlite3.Error: It cannot be opened.
     """
     con = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    con.execute("PRAGMA journal_mode = WAL")
-    # NORMAL would lose the last commits in a power cut.
-    con.execute("PRAGMA synchronous = FULL")
+    try:
+        _insist(con, "PRAGMA journal_mode = WAL", _BUSY_S)
+        # NORMAL would lose the last commits in a power cut.
+        con.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        con.close()
+        raise
     return con
+
+
+def _insist(con: sqlite3.Connection, sql: str, patience_s: float) -> None:
+    """Run a statement that others may have to make room for.
+
+    SQLite waits by itself, but up to 100 ms at a time, and not at all for a new file's journal mode.
+    """
+    con.execute("PRAGMA busy_timeout = 0")
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            con.execute(sql)
+            break
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > until:
+                raise
+            time.sleep(_POLL_S)
+    con.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000}")
 
 
 def micros(moment: datetime) -> int:

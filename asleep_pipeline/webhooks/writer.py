@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from asleep_pipeline.webhooks.inbox import Arrival, Inbox, connect, micros
+from asleep_pipeline.webhooks.inbox import Arrival, Inbox, connect, micros, transaction
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,15 @@ DUPLICATE: Final = "duplicate"
 NOT_STORED: Final = "not stored"
 """Outcomes of an event; refusals have outcomes of their own."""
 
+MOST_QUEUED: Final = 20_000
+MOST_QUEUED_BYTES: Final = 64 * 1024 * 1024
+"""More waits for no commit: memory has an end, and so has the patience of who sent it."""
+
 _BATCH: Final = 2_000
 _BATCH_BYTES: Final = 32 * 1024 * 1024
+_PATIENCE_S: Final = 3.0
+"""Senders wait some seconds for an answer; then they are better told to come again."""
+_LONGEST_NAME: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +65,20 @@ class Writer(Generic[T]):
 
     Args:
         inbox: Where to.
-        deliver: Told the outcomes of a commit in the writer's thread, when they are on the disk; or
-            NOT_STORED, when the disk refused.
+        deliver: Told the outcomes of a commit when they are on the disk: STORED, DUPLICATE, or that
+            of the attempt itself; NOT_STORED of what the disk refused. Called in the writer's
+            thread; in that of `put` when too much waits already.
     """
 
     def __init__(self, inbox: Inbox, deliver: Callable[[Sequence[tuple[T, str]]], None]) -> None:
         self._inbox = inbox
         self._deliver = deliver
         self._queue: deque[Attempt[T]] = deque()
+        self._queued_bytes = 0
         self._is_filled = threading.Condition()
         self._is_closing = False
+        self._con: sqlite3.Connection | None = None
+        self._is_in_trouble = False
         self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
 
     def start(self) -> None:
@@ -87,24 +98,24 @@ class Writer(Generic[T]):
         return len(self._queue)
 
     def put(self, attempt: Attempt[T]) -> None:
-        """Take an attempt; its outcome is delivered."""
+        """Take an attempt; its outcome is delivered, NOT_STORED at once when too much waits."""
         with self._is_filled:
-            self._queue.append(attempt)
-            self._is_filled.notify()
+            is_full = len(self._queue) >= MOST_QUEUED or self._queued_bytes >= MOST_QUEUED_BYTES
+            if not is_full:
+                self._queue.append(attempt)
+                self._queued_bytes += _size(attempt)
+                self._is_filled.notify()
+        if is_full:
+            self._deliver(_not_stored([attempt]))
 
     def _run(self) -> None:
-        con: sqlite3.Connection | None = None
         while batch := self._next():
+            outcomes = self._stored(batch)
             try:
-                con = con or connect(self._inbox.path)
-                outcomes = _write(con, batch)
-            except sqlite3.Error as error:
-                log.warning("webhooks_not_stored", events=len(batch), problem=str(error))
-                _give_up(con)
-                con = None
-                outcomes = [(attempt.ticket, NOT_STORED) for attempt in batch]
-            self._deliver(outcomes)
-        _give_up(con)
+                self._deliver(outcomes)
+            except Exception as error:  # noqa: BLE001 -- a writer that ended would store nothing more
+                log.warning("webhooks_not_answered", events=len(batch), problem=str(error))
+        self._disconnect()
 
     def _next(self) -> list[Attempt[T]]:
         """What has come, in order; empty at the end."""
@@ -113,31 +124,61 @@ class Writer(Generic[T]):
             batch: list[Attempt[T]] = []
             size = 0
             while self._queue and len(batch) < _BATCH and size < _BATCH_BYTES:
-                attempt = self._queue.popleft()
-                size += len(attempt.arrival.body) if attempt.arrival else 0
-                batch.append(attempt)
+                batch.append(self._queue.popleft())
+                size += _size(batch[-1])
+            self._queued_bytes -= size
             return batch
+
+    def _stored(self, batch: Sequence[Attempt[T]]) -> list[tuple[T, str]]:
+        try:
+            self._con = self._con or connect(self._inbox.path)
+            outcomes = _write(self._con, batch)
+        except Exception as error:  # noqa: BLE001 -- a writer that ended would store nothing more
+            self._tell(error)
+            # A connection that failed may be in any state.
+            self._disconnect()
+            return _not_stored(batch)
+        self._tell(None)
+        return outcomes
+
+    def _tell(self, error: Exception | None) -> None:
+        """Log that trouble begins or ends: a line for each commit could fill the disk once more."""
+        if error and not self._is_in_trouble:
+            log.warning("webhooks_not_stored", problem=str(error), kind=type(error).__name__)
+        elif self._is_in_trouble and not error:
+            log.info("webhooks_stored_again")
+        self._is_in_trouble = error is not None
+
+    def _disconnect(self) -> None:
+        if self._con:
+            with suppress(sqlite3.Error):
+                self._con.close()
+        self._con = None
+
+
+def _size(attempt: Attempt[T]) -> int:
+    return len(attempt.arrival.body) if attempt.arrival else 0
+
+
+def _not_stored(batch: Sequence[Attempt[T]]) -> list[tuple[T, str]]:
+    """What was refused stays refused."""
+    return [(a.ticket, NOT_STORED if a.arrival else a.outcome) for a in batch]
 
 
 def _write(con: sqlite3.Connection, batch: Sequence[Attempt[T]]) -> list[tuple[T, str]]:
-    con.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(con, _PATIENCE_S):
         outcomes = [(a.ticket, _add(con, a.arrival) if a.arrival else a.outcome) for a in batch]
         _audit(con, batch, [outcome for _, outcome in outcomes])
-        con.execute("COMMIT")
-    except sqlite3.Error:
-        with suppress(sqlite3.Error):
-            con.execute("ROLLBACK")
-        raise
     return outcomes
 
 
+# One statement of many rows that returns the new keys was tried: it takes longer.
 def _add(con: sqlite3.Connection, arrival: Arrival) -> str:
     key, event = arrival.key, arrival.event
     added = con.execute(
-        "INSERT OR IGNORE INTO event "
+        "INSERT INTO event "
         "(key, status, name, version, key_name, user_id, session_id, received_at, body) "
-        "VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?)",
+        "VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
         (
             key,
             event.name,
@@ -162,7 +203,7 @@ def _audit(con: sqlite3.Connection, batch: Sequence[Attempt[T]], outcomes: Seque
             micros(attempt.at) // 1_000_000,
             attempt.source,
             attempt.key_name,
-            attempt.arrival.event.name if attempt.arrival else "",
+            attempt.arrival.event.name[:_LONGEST_NAME] if attempt.arrival else "",
             outcome,
         )
         for attempt, outcome in zip(batch, outcomes, strict=True)
@@ -172,10 +213,3 @@ def _audit(con: sqlite3.Connection, batch: Sequence[Attempt[T]], outcomes: Seque
         "ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts",
         [(*what, number) for what, number in counts.items()],
     )
-
-
-def _give_up(con: sqlite3.Connection | None) -> None:
-    """Close a connection: one that failed may be in any state."""
-    if con is not None:
-        with suppress(sqlite3.Error):
-            con.close()

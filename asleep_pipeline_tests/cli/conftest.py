@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+import structlog
 
 from asleep_pipeline.simulator import Faults, RunningSimulator, SimulatorOptions, running
 from asleep_pipeline_tests.cli.desk import END, START, Desk, new_desk
@@ -15,6 +16,13 @@ from asleep_pipeline_tests.cli.desk import END, START, Desk, new_desk
 _WORLD = SimulatorOptions(
     people=3, seed=7, now=datetime(2025, 6, 1, 12, tzinfo=UTC), first_date=date(2025, 5, 20)
 )
+
+
+@pytest.fixture(autouse=True)
+def quiet_afterwards() -> Iterator[None]:
+    """A command's log goes to the stderr of its test, which is closed after it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
 from asleep_pipeline.cli._run import ExitCode
 from asleep_pipeline.warehouse.questions import questions
+from asleep_pipeline.webhooks.live_table import publish_live
 from asleep_pipeline_tests.cli.desk import Desk
 
 
@@ -133,3 +136,37 @@ def test_a_question_about_nobody_is_refused(loaded: Desk, option: str, said: str
     refused = loaded("query", "last-night", option, "nobody")
     assert refused.code == ExitCode.USAGE
     assert f"There is no {said} 'nobody'" in refused.err
+
+
+def live_file(folder: Path) -> None:
+    """Sessions in progress as the receiver publishes them: none."""
+    publish_live(folder / "live.duckdb", [])
+
+
+def test_sessions_in_progress_are_asked_like_any_table(own: Desk) -> None:
+    """Where webhooks come, `live_sessions` stands beside the published tables, for reading only."""
+    sql = "SELECT count(*) AS n FROM live_sessions LEFT JOIN sessions USING (user_id, session_id)"
+    assert own("query", sql).code == ExitCode.USAGE
+    live_file(own.data_dir)
+    assert own("query", sql, "--json").data == [{"n": 0}]
+    tables = own("query", "SHOW TABLES", "--json").data
+    assert {"name": "live_sessions"} in tables
+    assert {"name": "sessions"} in tables
+    assert own("query", "DELETE FROM live_sessions").code == ExitCode.USAGE
+    assert own("query", "DELETE FROM live.live_sessions").code == ExitCode.USAGE
+
+
+def test_sessions_in_progress_before_anything_is_published(tmp_path: Path) -> None:
+    """The first night can be looked at before the first load."""
+    live_file(tmp_path)
+    desk = Desk(tmp_path, {"ASLEEP_DATA_DIR": str(tmp_path)})
+    assert desk("query", "FROM live_sessions", "--json").data == []
+    assert desk("query", "FROM sessions").code == ExitCode.USAGE
+
+
+def test_a_broken_live_file_spoils_nothing_else(own: Desk) -> None:
+    """It is remarked, and what is published is answered."""
+    (own.data_dir / "live.duckdb").write_bytes(b"no database" * 1000)
+    said = own("query", "SELECT count(*) > 0 AS has_some FROM sessions", "--json")
+    assert said.data == [{"has_some": True}]
+    assert "live.duckdb cannot be read" in said.err

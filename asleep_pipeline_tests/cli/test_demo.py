@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 
 from asleep_pipeline.cli._run import ExitCode
+from asleep_pipeline.webhooks.inbox import Inbox
 from asleep_pipeline_tests.cli.desk import Desk
 
 NO_KEY = {"api_key": None, "base_url": None}
@@ -20,15 +21,25 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_demo_loads_answers_and_then_only_adds(desk: Desk, short: None) -> None:
-    """The first run loads everyone's nights without a key; the second asks for what is new."""
+    """The first run loads everyone's nights without a key; the second asks for what is new.
+
+    What came by webhook and by the pull is one row a session, and the pull finds what was lost.
+    """
     first = desk("demo", "--json", **NO_KEY)
     assert first.code == ExitCode.OK, first.err
     assert first.data["users"] == 24
     assert first.data["sessions_written"] > 24
     assert sum(row["people"] for row in first.data["answer"]) <= 24
+    push = first.data["push"]
+    assert push["sessions"] == push["by_pull"] > push["by_webhook"] == push["by_both"] > 24
+    assert push["missed_by_webhooks"] == push["sessions"] - push["by_both"]
+    inbox = Inbox(desk.data_dir / "webhooks" / "inbox.sqlite")
+    came = {event.id for event in inbox.events("done", limit=100_000)}
+    assert inbox.depth().waiting == inbox.depth().quarantined == 0 < len(came) < push["webhooks"]
     again = desk("demo", **NO_KEY)
     assert again.code == ExitCode.OK, again.err
-    for told in ("average_stats", "sleep_h_free_days"):
+    assert came <= {event.id for event in inbox.events("done", limit=100_000)}
+    for told in ("average_stats", "sleep_h_free_days", "missed by webhooks", "in progress now"):
         assert told in again.out
     for told in (" ui", " status", "asleep.duckdb"):
         assert told in again.err

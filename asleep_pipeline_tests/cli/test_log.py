@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -12,13 +11,6 @@ import structlog
 from asleep_pipeline.log import configure_logging
 
 SECRET = "not-a-real-key-0123"
-
-
-@pytest.fixture(autouse=True)
-def defaults() -> Iterator[None]:
-    """Leave structlog as it was found."""
-    yield
-    structlog.reset_defaults()
 
 
 def test_log_is_json_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,11 +16,13 @@ import httpx
 import pytest
 import stamina
 
+from asleep_pipeline.asleep.events import read_event
 from asleep_pipeline.cli import app
 from asleep_pipeline.cli._run import ExitCode, run
 from asleep_pipeline.cli.serve import simulate
 from asleep_pipeline.roster import read_roster
 from asleep_pipeline.simulator import SimulatorOptions
+from asleep_pipeline_tests.simulator.receiver import receiving
 
 PROGRAM = [sys.executable, "-c", "from asleep_pipeline.cli import main; main()"]
 
@@ -80,6 +82,7 @@ def test_taken_port_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         (["--now", "noon"], "'noon'"),
         (["--first-date", "2026-02-30"], "'2026-02-30'"),
         (["--recordings", "nowhere.parquet"], "nowhere.parquet"),
+        (["--webhooks", "http://example.org/"], "example.org"),
         (["--people", "1", "--roster", "/nowhere/roster.csv"], "/nowhere/roster.csv"),
     ],
 )
@@ -100,6 +103,35 @@ def test_faults_are_on_from_the_first_request() -> None:
         faults = httpx.get(f"{said['base_url']}/_simulator/faults").json()
     assert faults["latency_s"] == pytest.approx(0.005)
     assert (faults["requests_per_second"], faults["server_error_share"]) == (100, 0.25)
+
+
+def test_webhooks_follow_the_clock_of_another_process() -> None:
+    """Moved by an hour, the simulator posts what fell due, in the envelope and with the faults asked for."""
+    options = ["--people", "8", "--port", str(free_port()), "--now", "2026-05-01T12:00Z"]
+    with receiving() as receiver:
+        hooks = ["--webhooks", receiver.url, "--webhook-version", "V2", "--webhook-duplicates", "1"]
+        with simulating(*options, *hooks) as process:
+            assert process.stdout
+            said = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+            control = f"{said['base_url']}/_simulator"
+            httpx.put(f"{control}/clock", json={"now": "2026-05-01T14:00:00Z"}, timeout=60)
+            faults = httpx.get(f"{control}/faults").json()
+    bodies = [got.body for got in receiver.got]
+    assert {read_event(body).version for body in bodies} == {"V2"}
+    assert len(bodies) > len(set(bodies))
+    assert faults["webhook_duplicate_share"] == 1
+
+
+def test_faults_of_webhooks_can_be_asked_for() -> None:
+    """Each by an option."""
+    shares = ["--webhook-losses", "0.2", "--webhook-wrong-keys", "0.1"]
+    options = [*shares, "--webhook-delay-s", "60", "--webhook-reorder"]
+    with simulating("--people", "1", "--port", str(free_port()), *options) as process:
+        assert process.stdout
+        said = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+        faults = httpx.get(f"{said['base_url']}/_simulator/faults").json()
+    names = ("loss_share", "wrong_key_share", "delay_s", "reorder")
+    assert [faults[f"webhook_{name}"] for name in names] == [0.2, 0.1, 60, True]
 
 
 def test_default_world_is_that_of_the_demo() -> None:

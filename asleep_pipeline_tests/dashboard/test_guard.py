@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from asleep_pipeline.dashboard.guard import Guard
-from asleep_pipeline.dashboard.server import is_loopback
+from asleep_pipeline.loopback import is_loopback
 
 OURS = "http://127.0.0.1:2718"
 HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})

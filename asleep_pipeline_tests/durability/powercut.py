@@ -7,6 +7,7 @@ promises. `Survival` names what a kinder or a crueller disk may keep on top of t
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,15 @@ class Record:
     data: bytes
 
 
+def recorded_in(recorder: Path, root: Path, log: Path) -> dict[str, str]:
+    """The environment of a process whose changes to the folder `root` are logged."""
+    return os.environ | {
+        "LD_PRELOAD": str(recorder),
+        "RECORDER_ROOT": str(root),
+        "RECORDER_LOG": str(log),
+    }
+
+
 def read_log(path: Path) -> list[Record]:
     """All records, in the order in which the kernel saw them."""
     log = path.read_bytes()
@@ -51,6 +61,15 @@ def _records(log: bytes) -> Iterator[Record]:
         yield Record(
             op.decode(), inode, offset, log[middle - text : middle].decode(), log[middle:at]
         )
+
+
+def contents(root: Path) -> dict[str, bytes | None]:
+    """Bytes of every file, None of every folder; a wal index is shared memory, not content."""
+    return {
+        str(path.relative_to(root)): None if path.is_dir() else path.read_bytes()
+        for path in root.rglob("*")
+        if not path.name.endswith("-shm")
+    }
 
 
 Write = tuple[int, bytes | None]

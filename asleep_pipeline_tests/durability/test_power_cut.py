@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -21,12 +20,16 @@ from asleep_pipeline.lake.engine import connect
 from asleep_pipeline_tests.durability.backfill import SHARDS
 from asleep_pipeline_tests.durability.conftest import ErrandTo
 from asleep_pipeline_tests.durability.content import assert_same, content_of
-from asleep_pipeline_tests.durability.powercut import Disk, Record, Survival, read_log
+from asleep_pipeline_tests.durability.powercut import (
+    Disk,
+    Record,
+    Survival,
+    contents,
+    read_log,
+    recorded_in,
+)
 
-CC = shutil.which("cc")
 RANDOM_CUTS = {Survival.STRICT: 30, Survival.TORN: 10, Survival.NAMES: 10}
-
-pytestmark = pytest.mark.skipif(CC is None, reason="there is no C compiler (cc) for the recorder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +46,6 @@ class Recording:
 
 
 @pytest.fixture(scope="module")
-def recorder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled recorder."""
-    library = tmp_path_factory.mktemp("recorder") / "recorder.so"
-    source = Path(__file__).with_name("recorder.c")
-    subprocess.run([str(CC), "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
-    return library
-
-
-@pytest.fixture(scope="module")
 def recording(
     recorder: Path, errand_to: ErrandTo, tmp_path_factory: pytest.TempPathFactory
 ) -> Recording:
@@ -63,11 +57,12 @@ def record(recorder: Path, errand_to: ErrandTo, folder: Path, *options: str) -> 
     """Run the backfill below the recorder."""
     root, log = folder / "root", folder / "log"
     root.mkdir()
-    preload = {"LD_PRELOAD": str(recorder), "RECORDER_ROOT": str(root), "RECORDER_LOG": str(log)}
     # Snapshots and files have aged enough for maintenance to do all that it can do.
     errand = replace(errand_to(root / "data"), days_later=30)
     command = errand.command("recorded", *options)
-    subprocess.run(command, check=True, env=os.environ | preload, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command, check=True, env=recorded_in(recorder, root, log), stdout=subprocess.DEVNULL
+    )
     return Recording(root, read_log(log))
 
 
@@ -109,15 +104,6 @@ def test_without_syncing_files_a_power_cut_loses_commits(
     careless = record(recorder, errand_to, tmp_path, "without-sync")
     lost = list(losses(careless, careless.reports, Survival.STRICT, tmp_path))
     assert any("parquet" in loss for loss in lost), lost
-
-
-def contents(root: Path) -> dict[str, bytes | None]:
-    """Bytes of every file, None of every folder; a wal index is shared memory, not content."""
-    return {
-        str(path.relative_to(root)): None if path.is_dir() else path.read_bytes()
-        for path in root.rglob("*")
-        if not path.name.endswith("-shm")
-    }
 
 
 def cut_points(recording: Recording, survival: Survival) -> list[int]:

@@ -38,8 +38,9 @@ def known(of: SessionItem, **changes: Any) -> KnownDetail:
 
 
 def wants(of: SessionItem, detail: KnownDetail | None, *listed: str, refetch: bool = False) -> bool:
-    """Whether it is asked for, with a recompute window of a week."""
-    return wants_detail(of, detail, listed, now=NOW, recompute_days=7, refetch=refetch)
+    """Whether it is asked for, with a recompute window of a week; list rows are of today."""
+    rows: dict[str | None, datetime | None] = dict.fromkeys(listed, NOW)
+    return wants_detail(of, detail, rows, now=NOW, recompute_days=7, refetch=refetch)
 
 
 @pytest.mark.parametrize("state", ["OPEN", "CLOSED"])
@@ -83,6 +84,30 @@ def test_a_young_session_is_read_again_once_a_day(
     """Once a UTC day, until it is a week old."""
     young = item(session_end_time=NOW - age)
     assert wants(young, known(young, fetched_at=read)) is expected
+
+
+def test_a_detail_that_a_webhook_made_us_ask_for_settles_the_session() -> None:
+    """It was read after the session's end, and nothing else was listed since."""
+    unasked = known(item(), list_hash=None)
+    assert not wants(item(), unasked)
+    assert not wants(item(), unasked, list_hash(item()))
+    assert wants(item(session_end_time=NOW), unasked)
+    assert wants(item(), known(item(), list_hash=None, session_state="CLOSED"))
+
+
+def test_a_session_that_was_taken_up_again_since_its_webhook_is_asked_for() -> None:
+    """One that was listed as unfinished before is not news."""
+    unasked, closed = known(item(), list_hash=None), list_hash(item(state="CLOSED"))
+    assert wants(item(), unasked, closed)
+    before: dict[str | None, datetime | None] = {closed: unasked.fetched_at - timedelta(hours=1)}
+    assert not wants_detail(item(), unasked, before, now=NOW, recompute_days=7)
+
+
+def test_a_webhook_of_a_settled_session_is_news() -> None:
+    """It may tell of another result, and the list row does not show that."""
+    read_at = known(item()).fetched_at
+    assert wants(item(), known(item(), pushed_at=read_at + timedelta(seconds=1)))
+    assert not wants(item(), known(item(), pushed_at=read_at - timedelta(seconds=1)))
 
 
 def test_equal_list_rows_have_equal_hashes() -> None:

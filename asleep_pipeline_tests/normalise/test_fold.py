@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 
@@ -33,7 +34,12 @@ def listing(*items: SessionItem, window: tuple[date, date] = MONTH) -> Listing:
 
 def detail(body: str | None = "body") -> DetailAnswer:
     """A detail of the session `s`; None for a 404."""
-    return DetailAnswer("org", "u", "s", START.date(), body, moment())
+    return DetailAnswer("org", "u", "s", START.date(), body, moment(), list_hash="hash")
+
+
+def pushed(body: str = "pushed", *, at: datetime | None = None) -> DetailAnswer:
+    """The webhook of the session `s`; it arrives now unless told otherwise."""
+    return DetailAnswer("org", "u", "s", START.date(), body, at or moment(), is_pushed=True)
 
 
 def folded(*events: Listing | DetailAnswer, fold: Fold | None = None) -> Entry:
@@ -48,7 +54,7 @@ def folded(*events: Listing | DetailAnswer, fold: Fold | None = None) -> Entry:
 def stored() -> Fold:
     """A fold that begins with the session as it was stored after a listing and a detail."""
     entry = folded(listing(item()), detail())
-    entry.is_changed, entry.is_stored, entry.start_date = False, True, START.date()
+    entry.is_changed, entry.stored_date, entry.start_date = False, START.date(), START.date()
     fold = Fold()
     fold.remember("u", "s", entry)
     return fold
@@ -145,3 +151,85 @@ def test_a_listing_that_is_kept_late_says_nothing_of_what_a_newer_one_said() -> 
     for event in (newest, empty):
         late.read(event)
     assert not late.entries["u"]["s"].is_gone
+
+
+def numbers(entry: Entry) -> str | None:
+    """Whose numbers a session has."""
+    return entry.detailed.body_sha256 if entry.detailed else None
+
+
+def test_a_webhook_alone_makes_a_session() -> None:
+    """Its numbers are there before any listing, and it is known when it came."""
+    entry = folded(came := pushed())
+    assert (numbers(entry), entry.listed, entry.pushed_at) == ("pushed", None, came.fetched_at)
+
+
+def test_a_webhook_that_comes_late_says_only_that_it_came(stored: Fold) -> None:
+    """A newer detail is known; the first of several webhooks is remembered."""
+    late = pushed(at=START)
+    entry = folded(pushed(), late, fold=stored)
+    assert (numbers(entry), entry.pushed_at) == ("pushed", START)
+    assert [key for key, _ in stored.changed()] == [("u", "s")]
+
+
+def test_the_first_webhook_is_the_one_that_counts_as_its_arrival(stored: Fold) -> None:
+    """A later one replaces the numbers and not that instant."""
+    first = pushed()
+    entry = folded(first, pushed("newer"), fold=stored)
+    assert (numbers(entry), entry.pushed_at) == ("newer", first.fetched_at)
+
+
+def test_an_older_listing_does_not_take_newer_numbers_away() -> None:
+    """It was begun before the session was complete, and kept after its webhook."""
+    older = listing(item("CLOSED"))
+    entry = folded(pushed(), older)
+    assert numbers(entry) == "pushed"
+    assert entry.listed is not None
+    assert not entry.list_is_newer
+
+
+def test_a_newer_listing_that_takes_the_session_up_again_does() -> None:
+    """And a webhook of before it says nothing any more."""
+    came, late = pushed(), pushed("late")
+    entry = folded(came, listing(item("CLOSED")), late)
+    assert (numbers(entry), entry.pushed_at) == (None, came.fetched_at)
+
+
+def test_an_older_listing_that_lacks_the_session_forgets_nothing() -> None:
+    """The session began after it."""
+    older = listing()
+    assert not folded(pushed(), older).is_gone
+
+
+@pytest.mark.parametrize("said", ["an empty listing", "a listing without news", "a 404"])
+def test_what_is_gone_since_does_not_come_back_by_an_old_webhook(said: str) -> None:
+    """It waited in the inbox while the API said that there is no such session."""
+    late = pushed()
+    absences: dict[str, Listing | DetailAnswer] = {
+        "an empty listing": listing(),
+        "a listing without news": Listing("org", "u", *MONTH, moment(), is_news=False),
+        "a 404": detail(None),
+    }
+    fold = Fold()
+    for event in (absences[said], late):
+        fold.read(event)
+    assert list(fold.changed()) == []
+    assert numbers(folded(pushed("new"), fold=fold)) == "new"
+
+
+def test_a_404_of_before_the_webhook_ends_nothing() -> None:
+    """It was asked too early, and kept too late."""
+    early = detail(None)
+    assert not folded(pushed(), early).is_gone
+
+
+def test_a_session_that_comes_back_has_the_newest_of_its_settled_details() -> None:
+    """As it is not asked for again: one of the same list row, or one that a webhook brought."""
+    asked, since = detail("asked"), pushed("since")
+    since = replace(since, session_state="COMPLETE")
+    fold = Fold(settled={("u", "s"): [asked, since]})
+    assert numbers(folded(listing(item()), fold=fold)) == "since"
+    assert not fold.lacking
+    fold = Fold()
+    folded(listing(item()), fold=fold)
+    assert fold.lacking == {("u", "s")}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
 from itertools import count
 from random import Random
 
@@ -15,7 +17,6 @@ from asleep_pipeline_tests.vendor_answers import Json, Mailbag, detail, list_ite
 
 SESSIONS = ("20260105230000_aaaaa", "20260115230000_bbbbb", "20260125230000_ccccc")
 Window = tuple[date, date]
-Pull = tuple[Window, list[tuple[str, str]]]
 WINDOWS = (
     (date(2026, 1, 1), date(2026, 1, 31)),
     (date(2026, 1, 1), date(2026, 1, 20)),
@@ -40,8 +41,11 @@ BODIES: dict[str, Json | None] = {
 }
 """What a detail says, if it is asked for."""
 
-WHOSE_AND_WHEN = {"shard", "user_id", "listed_at", "fetched_at", "quarantined_at"}
-USERS, PULLS, HALF = 10, 5, 0.5
+COMES_BY_ITSELF = ("nothing", "pushed", "pushed, late", "reread", "reread, vanished")
+"""What may come of a session beside a pull."""
+
+WHOSE_AND_WHEN = {"shard", "user_id", "listed_at", "fetched_at", "pushed_at", "quarantined_at"}
+USERS, PULLS, HALF = 12, 6, 0.5
 _numbers = count()
 
 
@@ -67,8 +71,8 @@ def test_batches_of_any_size_give_what_single_answers_give(shared_lake: Lake, se
         rows = [
             row
             for bags in (often, seldom)
-            for bag, (window, faces) in zip(bags, pulls, strict=True)
-            for row in answers(bag, window, faces)
+            for bag, said in zip(bags, pulls, strict=True)
+            for row in answers(bag, said)
         ]
         # Many users share each commit, which costs more than what is in it.
         often[0].send(*rows)
@@ -79,10 +83,32 @@ def test_batches_of_any_size_give_what_single_answers_give(shared_lake: Lake, se
         assert told(one) == told(other)
 
 
+@dataclass(frozen=True)
+class Pull:
+    """A window, whether it is listed, and of each session its face, its body and what else comes."""
+
+    window: Window
+    is_listed: bool
+    faces: list[tuple[str, str]]
+    beside: list[tuple[str, str, timedelta]]
+
+
 def pull(rng: Random) -> Pull:
-    """A window, and what the list and the detail of each session say."""
-    faces = [(rng.choice(sorted(FACES)), rng.choice(sorted(BODIES))) for _ in SESSIONS]
-    return rng.choice(WINDOWS), faces
+    """Anything that can be kept between two readings."""
+    return Pull(
+        window=rng.choice(WINDOWS),
+        is_listed=rng.random() < HALF,
+        faces=[(rng.choice(sorted(FACES)), rng.choice(sorted(BODIES))) for _ in SESSIONS],
+        beside=[
+            (
+                rng.choice(COMES_BY_ITSELF),
+                rng.choice(sorted(set(BODIES) - {"nothing", "vanished"})),
+                # Never at the very instant at which something else was said.
+                timedelta(seconds=rng.randrange(1, 60) + HALF),
+            )
+            for _ in SESSIONS
+        ],
+    )
 
 
 def mailbag(lake: Lake, shard: int, name: str) -> Mailbag:
@@ -90,22 +116,36 @@ def mailbag(lake: Lake, shard: int, name: str) -> Mailbag:
     return Mailbag(lake, shard, LakeUser(f"{name} in shard {shard}", "default", None))
 
 
-def answers(bag: Mailbag, window: Window, faces: list[tuple[str, str]]) -> list[Json]:
-    """What one pull would keep: a listing, and details of what is COMPLETE in it."""
+def answers(bag: Mailbag, said: Pull) -> list[Json]:
+    """What one pull would keep, a listing and details of what is COMPLETE in it, and webhooks."""
+    rows = list(_pulled(bag, said)) if said.is_listed else []
+    for session_id, (kind, body, waited) in zip(SESSIONS, said.beside, strict=True):
+        item = list_item(session_id)
+        result = detail(item, **(BODIES[body] or {}))
+        if kind == "reread":
+            rows.append(bag.reread(item, result))
+        elif kind == "reread, vanished":
+            rows.append(bag.reread_vanished(item))
+        elif kind != "nothing":
+            late = waited if kind == "pushed, late" else timedelta(0)
+            rows.append(bag.pushed(item, result, waited=late))
+    return rows
+
+
+def _pulled(bag: Mailbag, pull: Pull) -> Iterator[Json]:
     items = {
         session_id: (list_item(session_id, **changes), said)
-        for session_id, (face, said) in zip(SESSIONS, faces, strict=True)
-        if (changes := FACES[face]) is not None and _is_within(session_id, window)
+        for session_id, (face, said) in zip(SESSIONS, pull.faces, strict=True)
+        if (changes := FACES[face]) is not None and _is_within(session_id, pull.window)
     }
-    rows = [bag.listing(*(item for item, _ in items.values()), window=window)]
+    yield bag.listing(*(item for item, _ in items.values()), window=pull.window)
     for item, said in items.values():
         if item["state"] != "COMPLETE" or item["time_in_bed"] < 0:
             continue
         if said == "vanished":
-            rows.append(bag.vanished(item))
+            yield bag.vanished(item)
         elif (changes := BODIES[said]) is not None:
-            rows.append(bag.detail(item, detail(item, **changes)))
-    return rows
+            yield bag.detail(item, detail(item, **changes))
 
 
 def told(bag: Mailbag) -> tuple[list[Json], list[Json]]:

@@ -92,7 +92,7 @@ def results(draw: st.DrawFn) -> Json:
 @given(said=results())
 def test_an_answer_can_be_rebuilt_from_its_row(said: Json) -> None:
     """Every statistic, stage, moment and unknown key stands in the row, up to formatting."""
-    entry = Entry("org", detailed=Detailed("digest", NOW), list_is_newer=False)
+    entry = Entry("org", detailed=Detailed("digest", NOW))
     parts = SessionParts("u", said["session"]["id"], entry, decode_session(envelope(said)), False)  # noqa: FBT003 - a positional field
     (row,) = session_rows([parts], shard=0, fallbacks=ANYWHERE, rules=RULES).to_dicts()
     assert rebuilt(row) == said

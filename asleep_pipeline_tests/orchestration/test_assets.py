@@ -38,7 +38,16 @@ MARTS = (
     *("mart_org_week", "mart_org_month", "mart_cohort_week"),
 )
 REPORTS = ("weekly_reports", "monthly_reports")
-ASSETS = ("users", "raw_sessions", "sessions", "average_stats", "warehouse", *MARTS, *REPORTS)
+ASSETS = (
+    "users",
+    "raw_sessions",
+    "pushed_sessions",
+    "sessions",
+    "average_stats",
+    "warehouse",
+    *MARTS,
+    *REPORTS,
+)
 
 
 @dataclass(frozen=True)

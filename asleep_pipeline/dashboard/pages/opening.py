@@ -13,6 +13,9 @@ from asleep_pipeline.dashboard.queries.contents import Contents, contents
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.warehouse.export import read_warehouse
 
+LIVE: Final = "live"
+"""The page that needs no published file."""
+
 PAGES: Final = {
     "person": ("Person", "One person's nights: stages, times, score and what is worth noticing."),
     "organisation": ("Organisation", "How the people of an organisation sleep, week by week."),
@@ -21,6 +24,7 @@ PAGES: Final = {
         "Data quality",
         "Whether the nights can be trusted, and whether they come in time.",
     ),
+    LIVE: ("In progress", "Who is in bed now, and how they sleep so far."),
 }
 """The pages by their names in addresses: what they are called, and what each is for."""
 
@@ -43,17 +47,24 @@ def look(warehouse: Path, page: str) -> tuple[Contents | None, str]:
         warehouse: The published file.
         page: One of `PAGES`.
     """
+    if page == LIVE and not warehouse.exists():
+        # It needs none.
+        return None, _bare_header(page)
     if not warehouse.exists():
-        return None, _page("There is nothing to show yet", f"Nothing is published at {warehouse}.")
+        text = f"Nothing is published at {warehouse}."
+        return None, _page(page, "There is nothing to show yet", text)
     try:
         with read_warehouse(warehouse) as con:
             found = contents(con)
     except WarehouseError as error:
-        return None, _unreadable(error.problem)
+        return None, _unreadable(page, error.problem)
     except duckdb.Error as error:
-        return None, _unreadable(str(error).splitlines()[0])
+        return None, _unreadable(page, str(error).splitlines()[0])
     if not found.nights:
-        return None, _page("There are no nights yet", f"{warehouse} holds no night.")
+        text = f"{warehouse} holds no night."
+        return None, _bare_header(page) if page == LIVE else _page(
+            page, "There are no nights yet", text
+        )
     return found, render("header", said=_said(found), pages=PAGES, page=page)
 
 
@@ -66,7 +77,7 @@ def _said(found: Contents) -> str:
     return f"{people}, {nights}, {dates}. Published {words.moment(found.published_at)}."
 
 
-def _page(title: str, text: str) -> str:
+def _page(page: str, title: str, text: str) -> str:
     notice = render(
         "notice",
         title=title,
@@ -74,10 +85,10 @@ def _page(title: str, text: str) -> str:
         commands=_LOAD,
         after="Then load this page again.",
     )
-    return _bare_header() + notice
+    return _bare_header(page) + notice
 
 
-def _unreadable(problem: str) -> str:
+def _unreadable(page: str, problem: str) -> str:
     notice = render(
         "notice",
         title="The published file cannot be shown",
@@ -85,8 +96,8 @@ def _unreadable(problem: str) -> str:
         commands=("asleep-pipeline rebuild",),
         after="Then load this page again.",
     )
-    return _bare_header() + notice
+    return _bare_header(page) + notice
 
 
-def _bare_header() -> str:
-    return render("header", said="Every night, from the published file.", pages={}, page="")
+def _bare_header(page: str) -> str:
+    return render("header", said="Every night, from the published file.", pages=PAGES, page=page)

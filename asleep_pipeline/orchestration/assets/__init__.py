@@ -3,6 +3,7 @@
 import dagster as dg
 
 from asleep_pipeline.orchestration.assets.average_stats import build_average_stats
+from asleep_pipeline.orchestration.assets.pushed_sessions import build_pushed_sessions
 from asleep_pipeline.orchestration.assets.raw_sessions import build_raw_sessions
 from asleep_pipeline.orchestration.assets.reports import build_reports
 from asleep_pipeline.orchestration.assets.sessions import build_sessions
@@ -15,6 +16,7 @@ def build_assets(shards: int) -> list[dg.AssetsDefinition]:
     return [
         users,
         build_raw_sessions(shards),
+        build_pushed_sessions(shards),
         build_sessions(shards),
         build_average_stats(shards),
         warehouse,

@@ -12,13 +12,14 @@ from asleep_pipeline.orchestration.partitions import LONGEST_WINDOW_DAYS, grid, 
 from asleep_pipeline.orchestration.pictures import newest_hypnogram
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.orchestration.telling import OWNERS, tell_partitions
+from asleep_pipeline.webhooks.missed import pushes_of_shard
 
 
 def build_sessions(shards: int) -> dg.AssetsDefinition:
     """The asset on a grid of so many shards."""
 
     @dg.asset(
-        deps=["raw_sessions"],
+        deps=["raw_sessions", "pushed_sessions"],
         check_specs=check_specs("sessions"),
         partitions_def=grid(shards),
         backfill_policy=dg.BackfillPolicy.multi_run(LONGEST_WINDOW_DAYS),
@@ -27,8 +28,8 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
         owners=OWNERS,
         metadata={"dagster/column_schema": story.column_schema(SESSIONS)},
         description=(
-            "One row a session: list row and detail merged, with every statistic, the stages, and "
-            "the local times of the session's own zone. A pure function of raw."
+            "One row a session: list row and detail merged, pulled or pushed, with every statistic, "
+            "the stages, and the local times of the session's own zone. A pure function of raw."
         ),
     )
     def sessions(
@@ -67,6 +68,10 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
             picture = newest_hypnogram(lake, shard=shard, start=window.start, end=window.end)
             if picture:
                 news["newest_hypnogram"] = picture
+            with lake.read() as con:
+                pushes = pushes_of_shard(con, shard)
+            news["webhooks_came"] = dg.MetadataValue.int(pushes.pushed)
+            news["webhooks_missed"] = dg.MetadataValue.int(pushes.missed)
             told = story.added(told, news)
         return dg.MaterializeResult(
             metadata=told, check_results=check_results("sessions", lake, judged)

@@ -5,6 +5,8 @@ SELECT
     count(*) FILTER (WHERE state = 'COMPLETE') AS complete_sessions,
     count(*) FILTER (WHERE is_stuck) AS stuck_sessions,
     count(*) FILTER (WHERE is_quarantined) AS quarantined_sessions,
+    count(*) FILTER (WHERE is_pushed) AS pushed_sessions,
+    count(*) FILTER (WHERE is_missed) AS missed_sessions,
     count(*) FILTER (WHERE quality = 'good') AS good_sessions,
     count(*) FILTER (WHERE quality = 'fair') AS fair_sessions,
     count(*) FILTER (WHERE quality = 'poor') AS poor_sessions,

@@ -16,6 +16,13 @@ WITH compared AS (
         s.is_quarantined,
         f.state <> 'COMPLETE'
             AND epoch(f.started_at) < (SELECT max(epoch(listed_at)) FROM sessions) - 86400 AS is_stuck,
+        s.pushed_at IS NOT NULL AS is_pushed,
+        -- Its user's app had named a callback before; a day later no webhook is under way any more.
+        coalesce(
+            f.state = 'COMPLETE' AND s.pushed_at IS NULL AND f.ended_at > p.first_pushed_at
+            AND epoch(f.ended_at) < (SELECT max(epoch(listed_at)) FROM sessions) - 86400,
+            false
+        ) AS is_missed,
         (epoch(s.fetched_at) - epoch(f.ended_at))::BIGINT AS lateness_s,
         s.has_stat AND f.unknown_s = 0 AS is_comparable,
         -- The API has a figure where its own stages have nothing to make it of.
@@ -83,6 +90,10 @@ WITH compared AS (
     FROM fct_session AS f
     JOIN sessions AS s
         ON s.user_id = f.user_id AND s.session_id = f.session_id
+    LEFT JOIN (
+        SELECT user_id, min(pushed_at) AS first_pushed_at
+        FROM sessions WHERE pushed_at IS NOT NULL GROUP BY user_id
+    ) AS p ON p.user_id = f.user_id
 )
 
 SELECT

@@ -112,6 +112,12 @@ DQ_SESSION: Final = Table(
         flag("is_stage_length_wrong", "Whether that is no tail of less than 5 min"),
         flag("is_quarantined", "Whether its detail broke the contract"),
         flag("is_stuck", "Not COMPLETE a day after its start, as of the newest listing"),
+        flag("is_pushed", "Whether a webhook told of it"),
+        flag(
+            "is_missed",
+            "Whether it is COMPLETE without a webhook, though its user's first one had come before "
+            "it ended; a day after its end, as of the newest listing",
+        ),
         Column("lateness_s", "BIGINT", "Session end to when its detail was read", "s"),
         *DIFFERENCES,
         Column(
@@ -137,6 +143,8 @@ DQ_DAY: Final = Table(
         count("complete_sessions", "Sessions that are COMPLETE"),
         count("stuck_sessions", "Sessions that are stuck"),
         count("quarantined_sessions", "Sessions whose detail broke the contract"),
+        count("pushed_sessions", "Sessions that a webhook told of"),
+        count("missed_sessions", "Sessions that should have had a webhook, and had none"),
         count("good_sessions", "Sessions of good quality"),
         count("fair_sessions", "Sessions of fair quality"),
         count("poor_sessions", "Sessions of poor quality"),

@@ -18,6 +18,7 @@ from asleep_pipeline.simulator.statistics import (
 )
 from asleep_pipeline.warehouse import publish
 from asleep_pipeline.warehouse.views.tables import DIFFERENCES
+from asleep_pipeline.webhooks.missed import Pushes, pushes_published
 from asleep_pipeline_tests.hand_made import HandMade, Row, hand_made, session, stages
 from asleep_pipeline_tests.small_world import FIRST, SmallWorld
 
@@ -264,3 +265,38 @@ def test_cycle_times_that_do_not_fit_are_found(tmp_path: Path) -> None:
         made.put(row | {"sleep_cycle_time": late})
         made.publish()
         assert made.row("FROM dq_session")["out_of_tolerance"] == ["sleep_cycle_time"]
+
+
+def night(user: str, day: int, *, pushed: bool, **more: Any) -> Row:
+    """A night of June that ends at 05:00 UTC of a day, and its webhook an hour later."""
+    ended_at = datetime(2026, 6, day, 5, tzinfo=UTC)
+    start = f"{ended_at - timedelta(hours=7):%Y-%m-%dT%H:%M}"
+    pushed_at = ended_at + timedelta(hours=1) if pushed else None
+    return session(user, start, "840L", pushed_at=pushed_at, **more)
+
+
+PUSHED_NIGHTS = [
+    night("u", 2, pushed=False),  # before the first webhook
+    night("u", 3, pushed=True),
+    night("u", 4, pushed=False),  # missed
+    night("u", 5, pushed=True),
+    night("u", 6, pushed=False, state="CLOSED"),
+    night("u", 8, pushed=False),  # missed, just a day before the newest listing
+    night("u", 9, pushed=False),  # may still come
+    night("without_callback", 4, pushed=False),
+    night("other", 10, pushed=True, listed_at=datetime(2026, 6, 9, 5, 0, 1, tzinfo=UTC)),
+]
+
+
+def test_what_webhooks_missed_is_found(tmp_path: Path) -> None:
+    """Of users with webhooks, complete sessions since the first one, a day after their end."""
+    with hand_made(tmp_path) as made:
+        made.put(*PUSHED_NIGHTS)
+        made.publish()
+        rows = made.rows("FROM dq_session WHERE is_missed ORDER BY started_at")
+        days = made.rows("FROM dq_day ORDER BY night_date")
+        counted = pushes_published(made.path)
+    assert [(row["user_id"], row["night_date"].day) for row in rows] == [("u", 4), ("u", 8)]
+    assert {row["night_date"].day for row in days if row["missed_sessions"]} == {4, 8}
+    assert {row["night_date"].day for row in days if row["pushed_sessions"]} == {3, 5, 10}
+    assert counted == Pushes(pushed=1, missed=2)

@@ -1,0 +1,1 @@
+"""Who asks, and what they may see: API tokens and the callers they stand for."""
