@@ -14,6 +14,7 @@ from asleep_pipeline.settings import settings_table
 from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
 from asleep_pipeline.warehouse.publish import LOAD_INFO, PUBLISHED
 from asleep_pipeline.warehouse.views.tables import VIEWS
+from asleep_pipeline.webhooks.live_table import LIVE_SESSIONS
 
 
 def with_reference(text: str) -> str:
@@ -32,6 +33,7 @@ def _parts() -> dict[str, str]:
         "lake tables": _tables((*PUBLISHED, LOAD_INFO)),
         "marts": _tables((*MARTS, PARAMETERS)),
         "views": _tables(VIEWS),
+        "live": _tables((LIVE_SESSIONS,)),
     }
 
 
