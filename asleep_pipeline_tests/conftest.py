@@ -7,9 +7,14 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from asleep_pipeline.lake import Lake
 from asleep_pipeline_tests.small_world import SmallWorld, close, empty_lake, small_world
+
+# A machine that is busy is no finding.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -25,6 +25,7 @@ EPOCHS_PER_BLOCK: Final = 10
 """`inference_seq_num` counts blocks of 5 minutes: the floor of ``seq_num / 10``."""
 
 _LARGEST_NUMBER: Final = 10_000_000
+_LONGEST_ID: Final = 256
 _Number = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_NUMBER)]
 _Stages = tuple[Annotated[int, msgspec.Meta(ge=-1, le=3)], ...]
 _SERIES: Final = {
@@ -43,8 +44,8 @@ class Event:
         name: INFERENCE_COMPLETE, SESSION_COMPLETE, or one that nobody documented; "" when there is
             none.
         version: V1, V2 or V3 as the envelope says; V1 does not say it; "flat" without an envelope.
-        user_id: The user.
-        session_id: The session.
+        user_id: The user; None when the body names none by an id that can be one.
+        session_id: The session; None likewise.
         block: Which 5-minute block of the session, from 0; None when it does not say.
     """
 
@@ -185,10 +186,15 @@ def _described(said: _Envelope) -> Event:
     return Event(
         name=said.event or said.callback_event or "",
         version=_version(said),
-        user_id=facts.user_id,
-        session_id=facts.session_id or (facts.session.id if facts.session else None),
+        user_id=_id(facts.user_id),
+        session_id=_id(facts.session_id or (facts.session.id if facts.session else None)),
         block=block,
     )
+
+
+def _id(text: str | None) -> str | None:
+    """An id that the lake can hold: a NUL would cut its catalog's queries short."""
+    return text if text and text.isprintable() and len(text) <= _LONGEST_ID else None
 
 
 def _version(said: _Envelope) -> str:

@@ -68,6 +68,8 @@ def send(
     from asleep_pipeline.settings import load_settings
     from asleep_pipeline.simulator.posting import Poster
 
+    if not user.isprintable():
+        raise UsageError(f"{user!r} is no user id.", fix="Give it as Asleep has issued it.")
     settings = load_settings()
     world = _demo_world(settings, user)
     said = _read(body) if body else _made(_about(world, user, event, session), event, seq, version)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
 from asleep_pipeline.asleep import AsleepClient, AsleepError, SessionNotFound
 from asleep_pipeline.extract.answers import Chunks
@@ -17,6 +18,9 @@ from asleep_pipeline.extract.details import AskedSession, detail_row, vanished_r
 from asleep_pipeline.extract.plan import COMPLETE
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser
+
+LONGEST_S: Final = 120.0
+"""So long are sessions asked for; the rows of what was pushed are written afterwards."""
 
 
 @dataclass(slots=True)
@@ -29,6 +33,7 @@ class RereadReport:
         unfinished: Details that are not COMPLETE yet, which were not kept.
         vanished: Sessions that are gone by now.
         failed: Sessions that could not be had; the next sync asks.
+        left: Sessions that were not asked for, since the time was up; the next sync asks.
         stopped_by: What forbids any further request; None when everyone was asked.
         changes: Answers that were kept, by shard and start date.
     """
@@ -38,6 +43,7 @@ class RereadReport:
     unfinished: int = 0
     vanished: int = 0
     failed: int = 0
+    left: int = 0
     stopped_by: AsleepError | None = None
     changes: dict[int, Counter[date]] = field(default_factory=lambda: defaultdict(Counter))
 
@@ -51,7 +57,8 @@ def reread(
 ) -> RereadReport:
     """Ask for the details of some sessions, and keep those that are final in `raw`.
 
-    What the API cannot or will not answer is counted: the next sync asks for it.
+    What the API cannot or will not answer is counted, and so is what is left when the time is up,
+    for the rows wait for the end: the next sync asks for both.
 
     Args:
         lake: Where the answers go.
@@ -78,6 +85,7 @@ class _Reread:
     asked: dict[LakeUser, list[AskedSession]]
     report: RereadReport
     committing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    ends_at: float = field(default_factory=lambda: time.monotonic() + LONGEST_S)
 
     def everyone(self, clients: Clients, on_progress: Callable[[Crowd], None]) -> None:
         try:
@@ -89,7 +97,10 @@ class _Reread:
 
     async def _user(self, user: LakeUser, asleep: AsleepClient) -> None:
         for session in self.asked[user]:
-            await self._session(session, asleep)
+            if time.monotonic() < self.ends_at:
+                await self._session(session, asleep)
+            else:
+                self.report.left += 1
         async with self.committing:
             if self.chunks.is_full:
                 await asyncio.to_thread(self.chunks.flush)

@@ -55,6 +55,22 @@ def unread_batches(
         ).pl()
 
 
+def shards_with_unread(
+    con: duckdb.DuckDBPyConnection, stream: str, endpoint: str, since: datetime
+) -> set[int]:
+    """The shards with answers that came since an instant and that the stream has not read."""
+    rows = con.execute(
+        """
+        SELECT DISTINCT r.shard FROM lake.raw AS r
+        LEFT JOIN lake.progress AS p ON p.shard = r.shard AND p.stream = $stream
+        WHERE r.endpoint = $endpoint AND r.fetched_at >= $since
+          AND r.rowid > coalesce(p.raw_rowid, -1)
+        """,
+        {"stream": stream, "endpoint": endpoint, "since": since},
+    ).fetchall()
+    return {shard for (shard,) in rows}
+
+
 def mark_read(con: duckdb.DuckDBPyConnection, stream: str, shard: int) -> None:
     """Everything of the shard that the connection sees in `raw` has been read by the stream."""
     row = con.execute("SELECT max(rowid) FROM lake.raw WHERE shard = $1", [shard]).fetchone()

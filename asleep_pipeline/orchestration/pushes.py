@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from typing import Final
 
+from asleep_pipeline.lake.progress import shards_with_unread
 from asleep_pipeline.lake.shards import shard_of
+from asleep_pipeline.normalise.sessions import STREAM
 from asleep_pipeline.orchestration.partitions import FIRST_DATE, key_of, range_tags
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.webhooks.drain import only_drain, takeable
 from asleep_pipeline.webhooks.inbox import Inbox
-from asleep_pipeline.webhooks.pushed import started_by_id
+from asleep_pipeline.webhooks.pushed import SESSION_ENDPOINT, started_by_id
 from asleep_pipeline.webhooks.triage import Gate, Triage, triage
+
+_UNREAD: Final = timedelta(days=2)
+"""What is older was read by a sync."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,8 @@ class Waiting:
     Attributes:
         triage: What was sorted on the way; it needs no run, since it touches nothing of the lake.
         events: Events that belong into the lake.
-        tags: Those of a run that takes them; empty when there are none.
+        tags: Those of a run that takes them, and reads what an earlier one has left; None when there
+            is nothing to do.
         is_busy: Whether somebody else is at it.
     """
 
@@ -49,11 +56,14 @@ def look_into_inbox(platform: Platform) -> Waiting:
         gate = Gate(lake, platform.settings)
         done = triage(inbox, gate, now=now)
         events = [event for event, _ in takeable(inbox, gate)]
-    if not events:
+    with lake.read() as con:
+        # A run that died between raw and sessions has left nothing in the inbox.
+        shards = shards_with_unread(con, STREAM, SESSION_ENDPOINT, now - _UNREAD)
+    shards |= {shard_of(event.user_id, lake.shards) for event in events}
+    if not shards:
         return Waiting(done)
     days = [started_by_id(e.session_id) or e.received_at.date() for e in events]
-    shards = {shard_of(event.user_id, lake.shards) for event in events}
-    day = _within_grid(max(days), now.date())
+    day = _within_grid(max(days, default=now.date()), now.date())
     return Waiting(
         done, len(events), range_tags(key_of(day, min(shards)), key_of(day, max(shards)))
     )

@@ -35,6 +35,7 @@ SELECT endpoint, partition_date AS started_on, count(*) AS answers,
        strftime(max(fetched_at), '%Y-%m-%d %H:%M') AS newest_utc
 FROM lake.raw
 WHERE shard IN (SELECT unnest($shards)) AND source = 'webhook'
+  AND partition_date IN (SELECT unnest($days))
 GROUP BY endpoint, partition_date ORDER BY max(fetched_at) DESC LIMIT 8
 """
 USERS_PREVIEW = """
@@ -113,6 +114,7 @@ def drain_metadata(report: DrainReport, depth: Depth) -> dict[str, dg.MetadataVa
         "reread_unfinished": report.reread.unfinished,
         "reread_vanished": report.reread.vanished,
         "reread_failed": report.reread.failed,
+        "reread_left": report.reread.left,
         "in_quarantine": depth.quarantined,
         "in_dead_letters": depth.dead,
     }

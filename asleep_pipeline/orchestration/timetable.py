@@ -152,7 +152,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         context.log.info("%d waiting events belong into the lake. %s", found.events, found.triage)
         if found.is_busy:
             return dg.SkipReason("A drain is under way.")
-        if not found.events:
+        if not found.tags:
             return dg.SkipReason("No webhook waits that belongs into the lake.")
         return dg.RunRequest(tags=found.tags)
 

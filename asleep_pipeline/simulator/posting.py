@@ -86,7 +86,8 @@ class Poster:
 
     def _post_once(self, body: bytes, headers: Mapping[str, str], tries: int) -> Answer:
         try:
-            self._connection.request("POST", self._path, body, dict(headers))
+            sent = {name: value.encode() for name, value in headers.items()}
+            self._connection.request("POST", self._path, body, sent)
             response = self._connection.getresponse()
             return Answer(response.status, response.read(), tries)
         except (OSError, http.client.HTTPException):

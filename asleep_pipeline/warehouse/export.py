@@ -143,7 +143,9 @@ def _export(con: duckdb.DuckDBPyConnection, table: str, folder: Path) -> int:
 
 def _columns(table: str) -> str:
     """JSON as text: as Parquet's own JSON type, polars would read bytes."""
-    as_json = [c.name for t in PUBLISHED if t.name == table for c in t.columns if c.type == "JSON"]
+    as_json = [
+        c.name for t in PUBLISHED if t.name == table for c in t.published if c.type == "JSON"
+    ]
     return f"* REPLACE ({', '.join(f'{n}::VARCHAR AS {n}' for n in as_json)})" if as_json else "*"
 
 

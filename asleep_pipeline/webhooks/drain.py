@@ -40,6 +40,7 @@ _BATCH: Final = 1_000
 _BATCH_BYTES: Final = 32 * 1024 * 1024
 _LONGEST_REASON: Final = 200
 _SAME: Final = ("endpoint", "user_id", "session_id", "body_sha256")
+_PLACES: Final = {"days": "partition_date", "shards": "shard"}
 
 
 @dataclass(slots=True)
@@ -242,17 +243,18 @@ def _lake_errors() -> Iterator[None]:
 
 def _known(lake: Lake, frame: pl.DataFrame) -> pl.DataFrame:
     """Which of some rows `raw` holds already. The date of a session's events is always the same."""
-    days = frame["partition_date"]
+    asked = {name: frame[column].unique().to_list() for name, column in _PLACES.items()}
     with lake.read() as con:
         con.register("incoming", frame.select(_SAME).to_arrow())
         known = con.execute(
             f"""
             SELECT DISTINCT {", ".join(_SAME)} FROM lake.raw AS r
-            WHERE source = 'webhook' AND partition_date BETWEEN $first AND $last AND EXISTS (
+            WHERE source = 'webhook' AND partition_date IN (SELECT unnest($days))
+                AND shard IN (SELECT unnest($shards)) AND EXISTS (
                 SELECT 1 FROM incoming AS i WHERE
                 {" AND ".join(f"r.{c} IS NOT DISTINCT FROM i.{c}" for c in _SAME)})
             """,
-            {"first": days.min(), "last": days.max()},
+            asked,
         ).pl()
         con.unregister("incoming")
     return known

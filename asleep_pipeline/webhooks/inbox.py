@@ -58,6 +58,7 @@ CREATE TABLE IF NOT EXISTS event (
     settled_at INTEGER                    -- when it came into its present state
 ) STRICT;
 CREATE INDEX IF NOT EXISTS unsettled ON event (status, id) WHERE status <> 'done';
+CREATE INDEX IF NOT EXISTS quarantined ON event (user_id, key_name) WHERE status = 'quarantined';
 CREATE INDEX IF NOT EXISTS done ON event (settled_at) WHERE status = 'done';
 CREATE TABLE IF NOT EXISTS attempt (
     second INTEGER NOT NULL,              -- seconds since 1970 in UTC
@@ -331,7 +332,7 @@ class Inbox:
         """
         with self.connection() as con:
             rows = con.execute(
-                f"SELECT id FROM event WHERE {IS['quarantined']} AND user_id = ? AND key_name = ?",
+                "SELECT id FROM event WHERE status = 'quarantined' AND user_id = ? AND key_name = ?",
                 [user_id, key_name],
             ).fetchall()
         self.settle([event_id for (event_id,) in rows], "waiting", now=now)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
+import duckdb
 import structlog
 
 from asleep_pipeline.asleep.errors import UnreadableAnswer
@@ -96,6 +97,7 @@ class Live:
         self._asked: set[Key] = set()
         # At the start too, so that there is a file to ask as soon as anything runs.
         self._is_changed = True
+        self._is_blind = False
         self._has_news = False
         self._publication = _Pace(_PUBLISHED_S)
         self._looking, self._forgetting = _Pace(_LOOKED_S), _Pace(_FORGOTTEN_S)
@@ -116,9 +118,7 @@ class Live:
             try:
                 self._follow()
             except Exception as error:  # noqa: BLE001 -- a thread that ended would go unnoticed
-                # The words of other errors may be a user's.
-                problem = error.problem if isinstance(error, AsleepPipelineError) else ""
-                log.warning("live_sessions_in_trouble", kind=type(error).__name__, problem=problem)
+                _warn(error)
                 self._stop.wait(_TROUBLE_S)
 
     def _follow(self) -> None:
@@ -129,7 +129,7 @@ class Live:
                 rows = con.execute(_SELECT, [self._place, _EVENTS]).fetchall()
                 self._take(rows)
                 is_all = len(rows) < _EVENTS
-                self._look_around(is_first=is_all and not self.caught_up.is_set())
+                self._look_if_possible(is_first=is_all and not self.caught_up.is_set())
                 if is_all:
                     self.caught_up.set()
                 self._publish()
@@ -146,6 +146,16 @@ class Live:
                 events=self.counts.events + len(ours),
                 unreadable=self.counts.unreadable + len(ours) - len(seen),
             )
+
+    def _look_if_possible(self, *, is_first: bool) -> None:
+        """Go on with what is known while the lake or the published file cannot be read."""
+        try:
+            self._look_around(is_first=is_first)
+            self._is_blind = False
+        except (AsleepPipelineError, duckdb.Error) as error:
+            if not self._is_blind:
+                _warn(error)
+            self._is_blind = True
 
     def _look_around(self, *, is_first: bool) -> None:
         """Ask whose the new sessions are; ask of all when the roster or the published file changed."""
@@ -172,12 +182,14 @@ class Live:
             self.counts = replace(self.counts, published_at=self._clock())
 
 
-class _Pace:
-    """How often something is done: no sooner than said, and for a twentieth of the time at most.
+def _warn(error: Exception) -> None:
+    # The words of other errors may be a user's.
+    problem = error.problem if isinstance(error, AsleepPipelineError) else ""
+    log.warning("live_sessions_in_trouble", kind=type(error).__name__, problem=problem)
 
-    On a machine that is busy everything takes longer, and so is done less often: what accepts
-    events comes first.
-    """
+
+class _Pace:
+    """How often something is done: no sooner than said, and for a twentieth of a processor at most."""
 
     def __init__(self, soonest_s: float) -> None:
         self._soonest_s, self._next = soonest_s, 0.0
@@ -188,12 +200,13 @@ class _Pace:
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        began = time.monotonic()
+        # What counts is the thread's own work: waiting on a busy machine costs nobody anything.
+        began, worked = time.monotonic(), time.thread_time()
         try:
             yield
         finally:
-            took = time.monotonic() - began
-            self._next = began + max(self._soonest_s, took / _SHARE)
+            cost = time.thread_time() - worked
+            self._next = began + max(self._soonest_s, cost / _SHARE)
 
 
 _SELECT: Final = f"""

@@ -69,6 +69,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._waits_since = self.loop.time()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what comes behind the body is none, and may not be without end.
+
+        Raises:
+            ValueError: It is too much; the parser ends, and `send_400_response` is called.
+        """
+        if self._is_in_headers:
+            super().on_header(name, value)
+            return
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MOST_HEADER_BYTES:
+            raise ValueError(self._header_bytes)
+
     def on_headers_complete(self) -> None:
         """Its headers are there.
 

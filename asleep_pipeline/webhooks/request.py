@@ -132,7 +132,7 @@ def user_of(headers: Headers) -> str:
         user_id = value.decode()
     except UnicodeDecodeError:
         user_id = ""
-    if not user_id or len(value) > LONGEST_ID:
+    if not user_id.isprintable() or not user_id or len(value) > LONGEST_ID:
         raise Refused(answers.NO_USER)
     return user_id
 

@@ -8,6 +8,9 @@ from asleep_pipeline import asleep
 def test_public_names_are_these() -> None:
     """Nothing leaks out of the package and nothing falls out of it unnoticed."""
     assert asleep.__all__ == [
+        "EPOCH_S",
+        "INFERENCE_COMPLETE",
+        "SESSION_COMPLETE",
         "Answer",
         "AsleepClient",
         "AsleepError",
@@ -18,12 +21,15 @@ def test_public_names_are_these() -> None:
         "ConnectionFailed",
         "Counters",
         "CreatedUser",
+        "Event",
         "Gone",
+        "Inference",
         "InvalidRequest",
         "InvalidUser",
         "LastSession",
         "Metadata",
         "NeverSleptSession",
+        "NotJsonError",
         "Period",
         "PlanExpired",
         "QuotaExceeded",
@@ -51,5 +57,8 @@ def test_public_names_are_these() -> None:
         "decode_session_page",
         "decode_updated_user",
         "decode_user",
+        "read_event",
+        "read_inference",
+        "read_session",
     ]
     assert all(hasattr(asleep, name) for name in asleep.__all__)

@@ -195,6 +195,19 @@ def test_pulling_goes_on_as_before(pushed: PushedWorld) -> None:
     assert all("webhooks_missed" in one for one in told if "preview" in one)
 
 
+def test_what_a_run_left_in_raw_is_read_by_the_next(pushed: PushedWorld) -> None:
+    """A run that died between raw and sessions has left nothing in the inbox, but rows to be read."""
+    keys = nights(pushed, TODAY - timedelta(days=2))
+    assert keys
+    pushed.push(keys)
+    pushed.drain()
+    asked = tick(pushed, dg.DagsterInstance.get()).request
+    assert asked
+    run(pushed, dict(asked.tags))
+    assert set(keys) == set(pushed.world.stored())
+    assert tick(pushed, dg.DagsterInstance.get()).request is None
+
+
 def test_a_drain_with_nothing_to_take_starts_no_run(pushed: PushedWorld) -> None:
     """Also where there is no inbox at all."""
     post(pushed.inbox, arrival(3, user="nobody"))

@@ -173,6 +173,14 @@ def test_the_quick_way_reads_what_the_careful_one_does(version: str, data: Json)
         assert read_inference(said) == careful
 
 
+@pytest.mark.parametrize("name", ["", "a\x00b", "a\nb", "\u202ea", "n" * 257])
+def test_what_can_be_no_id_is_none(name: str) -> None:
+    """An id with control characters, or without end, is as good as none."""
+    said = {"user_id": name, "session": {"id": name}}
+    event = read_event(body(ENVELOPES["V3"](SESSION_COMPLETE, said)))
+    assert (event.user_id, event.session_id) == (None, None)
+
+
 @pytest.mark.parametrize(("seq_num", "block"), [(0, 0), (9, 0), (10, 1), (39, 3), (839, 83)])
 def test_a_block_is_the_floor_of_a_tenth(seq_num: int, block: int) -> None:
     """Without `inference_seq_num` the block follows from `seq_num`."""

@@ -6,6 +6,7 @@ import gzip
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,30 @@ def test_a_strangers_body_is_not_kept_at_all(victim: Served) -> None:
     status, growth = pour(victim, head("POST", PATH, headers), part, times=50)
     assert status == 401
     assert growth < MOST_GROWTH
+
+
+def test_what_follows_a_body_does_not_fill_the_memory(victim: Served) -> None:
+    """Trailers are no headers: they are dropped, and cut off where they do not end."""
+    headers = [("x-user-id", a_user()), ("transfer-encoding", "chunked")]
+    before = rss(victim)
+    with victim.sender.connected() as sock:
+        sock.sendall(head("POST", PATH, headers) + b"0\r\n")
+        with suppress(ConnectionError):
+            for _ in range(400):
+                sock.sendall(b"a: b\r\n" * 10_000)
+        assert rss(victim) - before < MOST_GROWTH
+
+
+def test_a_key_behind_the_body_is_none(victim: Served) -> None:
+    """Whom a proxy has let through by the headers cannot add a key in a trailer."""
+    user_id = a_user()
+    body = event(user_id)
+    chunk = b"%x\r\n" % len(body) + body + b"\r\n0\r\n"
+    trailer = f"x-api-key: {KEY}\r\n\r\n".encode()
+    headers = [("x-user-id", user_id), ("transfer-encoding", "chunked")]
+    with victim.sender.connected() as sock:
+        sock.sendall(head("POST", PATH, headers) + chunk + trailer)
+        assert read_reply(sock).status == 401
 
 
 def test_a_bomb_is_not_unpacked(victim: Served) -> None:

@@ -364,6 +364,16 @@ def test_trouble_is_survived(bedtime: Nights, monkeypatch: pytest.MonkeyPatch) -
         bedtime.publishes(("ann", 20))
 
 
+def test_a_published_file_that_cannot_be_opened_is_no_trouble(bedtime: Nights) -> None:
+    """A tool that holds the published file open for writing keeps no night from being shown."""
+    bedtime.settings.warehouse_path.write_bytes(b"no database")
+    with bedtime.followed() as live:
+        for block in range(500):
+            bedtime.arrive("ann", inference("ann", block))
+        wait_for(lambda: live.counts.events == 500)
+        bedtime.publishes(("ann", 5_000))
+
+
 def test_old_events_are_not_read(bedtime: Nights) -> None:
     """At the start, only what a session in progress can rest on is read."""
     for _ in range(5):

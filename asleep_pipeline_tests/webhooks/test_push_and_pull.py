@@ -38,7 +38,7 @@ WHAT_HAPPENS = (
     *("wait", "recompute", "delete", "forget"),
 )
 CRASHES = ("none", "none", "before the commit", "before marking")
-FEW = 3
+FEW, FOUND = 3, 200
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 OF_DETAIL = (
     *(column.name for column in STAT_COLUMNS),
@@ -48,10 +48,14 @@ OF_DETAIL = (
 
 @dataclass
 class Known:
-    """What has been said of one session, the last word of each kind."""
+    """What was said last of one session: its state, and its numbers while they hold."""
 
-    is_gone: bool = True
+    state: str | None = None
     numbers: Row | None = None
+
+    def is_gone(self) -> bool:
+        """Whether there is no such session."""
+        return self.state is None
 
 
 @dataclass
@@ -86,21 +90,21 @@ class Chronicle:
         listed = {key: row for key, row in truth.items() if key[0] == said["user_id"]}
         for key, known in told.items():
             if key[0] == said["user_id"] and key not in listed:
-                known.is_gone, known.numbers = True, None
+                known.state = known.numbers = None
         for key, row in listed.items():
             known = told.setdefault(key, Known())
-            known.is_gone = False
+            known.state = row["state"]
             if row["state"] != "COMPLETE":
                 known.numbers = None
 
     def _read_detail(self, known: Known, key: Key, said: Row) -> None:
-        if said["status"] != 200:
-            known.is_gone, known.numbers = True, None
+        if said["status"] != FOUND:
+            known.state = known.numbers = None
         elif said["endpoint"] == "session_complete":
-            known.is_gone, known.numbers = False, self.pushed[said["body_sha256"]]
+            known.state, known.numbers = "COMPLETE", self.pushed[said["body_sha256"]]
         else:
             moment = said["said_at"].replace(microsecond=0)
-            known.is_gone, known.numbers = False, self.at[moment][key]
+            known.state, known.numbers = "COMPLETE", self.at[moment][key]
 
 
 def _answers(lake: Lake) -> list[Row]:
@@ -234,8 +238,9 @@ class PushAndPull(RuleBasedStateMachine):
 
 
 def _assert_known(known: dict[Key, Known], stored: dict[Key, Row]) -> None:
-    assert stored.keys() == {key for key, said in known.items() if not said.is_gone}
+    assert stored.keys() == {key for key, said in known.items() if not said.is_gone()}
     for key, row in stored.items():
+        assert row["state"] == known[key].state
         numbers = known[key].numbers or {}
         assert {name: row[name] for name in OF_DETAIL} == {
             name: numbers.get(name) for name in OF_DETAIL

@@ -58,7 +58,8 @@ def build_pushed_sessions(shards: int) -> dg.AssetsDefinition:
         told = story.drain_metadata(report, inbox.depth())
         if clients:
             told |= story.request_metadata(clients)
-        told["preview"] = story.preview(lake, story.PUSHED_PREVIEW, shards=list(asked))
+        days = sorted({day for dates in report.changes.values() for day in dates})
+        told["preview"] = story.preview(lake, story.PUSHED_PREVIEW, shards=list(asked), days=days)
         return dg.MaterializeResult(metadata=told)
 
     return pushed_sessions
