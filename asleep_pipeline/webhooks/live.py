@@ -5,7 +5,7 @@ and publishes the DuckDB file. It never writes to the inbox, so what accepts eve
 for it.
 
 A publication writes all sessions anew, about 30 ms a thousand of them by the end of a night. It is
-repeated no sooner than after twenty times what the last one took: a twentieth of a processor at most.
+repeated no sooner than after ten times the work of the last one: a tenth of a processor at most.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _POLL_S: Final = 0.2
 _PUBLISHED_S: Final = 1.0
 _LOOKED_S: Final = 1.0
 _FORGOTTEN_S: Final = 60.0
-_SHARE: Final = 0.05
+_SHARE: Final = 0.1
 _EVENTS: Final = 200
 """That are read at a time: some ms, in which the event loop cannot run."""
 _BREATH_S: Final = 0.001
@@ -189,7 +189,7 @@ def _warn(error: Exception) -> None:
 
 
 class _Pace:
-    """How often something is done: no sooner than said, and for a twentieth of a processor at most."""
+    """How often something is done: no sooner than said, and for a tenth of a processor at most."""
 
     def __init__(self, soonest_s: float) -> None:
         self._soonest_s, self._next = soonest_s, 0.0

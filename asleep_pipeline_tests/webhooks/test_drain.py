@@ -25,7 +25,7 @@ from asleep_pipeline_tests.small_world import FIRST, TODAY, Key, SmallWorld
 from asleep_pipeline_tests.webhooks.mail import arrival, post
 from asleep_pipeline_tests.webhooks.pushes import PushedWorld, killed
 
-DAY = timedelta(days=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 FROM_THE_LIST = {"last_received_seq_num", "listed_time_in_bed_s"}
 
 
@@ -448,6 +448,22 @@ def test_a_recomputed_night_that_could_not_be_read_again_is_asked_for_however_ol
     post(pushed.inbox, event)
     pushed.take()
     assert pushed.sync()["get_session"] >= 1
+    world.assert_true(FIRST, world.today)
+
+
+def test_a_stale_event_says_nothing_against_what_was_read_again_since(pushed: PushedWorld) -> None:
+    """Though the answer that was read again was the known one, and changed nothing."""
+    (key,) = some(pushed, 1)
+    world, stale = pushed.world, pushed.event(key)
+    world.sim.faults.recomputed[key[1]] = world.sim.clock.now()
+    world.sim.clock.advance(HOUR)
+    pushed.sync()
+    post(pushed.inbox, pushed_at(stale, world.sim.clock.now() + HOUR))
+    world.sim.clock.advance(DAY)
+    pushed.sync()
+    before = world.stored()[key]
+    pushed.take()
+    assert world.stored()[key] == before | {"pushed_at": stale.received_at + 2 * HOUR}
     world.assert_true(FIRST, world.today)
 
 

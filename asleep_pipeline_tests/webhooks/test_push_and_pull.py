@@ -191,10 +191,12 @@ class PushAndPull(RuleBasedStateMachine):
         self.chronicle.note(self.world)
 
     def delete(self, data: st.DataObject) -> None:
-        """Somebody deletes a session."""
+        """Somebody deletes a session, of which something was sent if there is one."""
         self.world.sim.clock.advance(MINUTE)
-        keys = sorted(self.pushed.complete())
-        if len(keys) > FEW:
+        present = self.pushed.complete().keys()
+        sent = {(event.user_id, event.event.session_id or "") for event in self.sent}
+        keys = sorted(present & sent or present)
+        if len(present) > FEW:
             self.world.sim.faults.deleted_sessions.add(data.draw(st.sampled_from(keys))[1])
         self.chronicle.note(self.world)
 
