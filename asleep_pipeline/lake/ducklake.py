@@ -25,6 +25,7 @@ import polars as pl
 import structlog
 from filelock import FileLock
 
+from asleep_pipeline.disk import sync, sync_path_to
 from asleep_pipeline.errors import ConfigurationError, LakeError
 from asleep_pipeline.lake.columns import Column, Table
 from asleep_pipeline.lake.engine import connect
@@ -271,9 +272,9 @@ class Lake:
         finally:
             con.close()
         _use_write_ahead_log(unfinished)
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.replace(self.catalog_path)
-        _sync_path_to(self.root)
+        sync_path_to(self.root)
 
 
 @cache
@@ -408,24 +409,8 @@ def _sync_tree(folder: Path, *, newer_than_ns: int) -> None:
         for name in names:
             file = Path(path) / name
             if file.stat().st_mtime_ns >= newer_than_ns:
-                _sync(file)
-        _sync(Path(path))
-
-
-def _sync_path_to(folder: Path) -> None:
-    """Force the names of a new folder and of every folder above it that may be new to the disk."""
-    for path in (folder, *folder.absolute().parents):
-        # Where we may not write we have made no folder either.
-        if os.access(path, os.R_OK | os.W_OK):
-            _sync(path)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+                sync(file)
+        sync(Path(path))
 
 
 def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:

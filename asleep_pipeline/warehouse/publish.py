@@ -10,7 +10,6 @@ last brought up to date, so that a small change costs little.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import duckdb
 import structlog
 from filelock import FileLock
 
+from asleep_pipeline.disk import sync
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.cohorts import read_cohorts
 from asleep_pipeline.lake.columns import Column, Table
@@ -274,9 +274,9 @@ def _put_in_place(working: Path, path: Path) -> None:
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
         shutil.copyfile(working, unfinished)
-        _sync(unfinished)
+        sync(unfinished)
         unfinished.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise WarehouseError(
@@ -288,14 +288,6 @@ def _put_in_place(working: Path, path: Path) -> None:
 def _discard(working: Path) -> None:
     for leftover in working.parent.glob(f"{working.name}*"):
         leftover.unlink()
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from asleep_pipeline.webhooks.inbox import IS, Inbox, Status, from_micros, micros
+from asleep_pipeline.webhooks.inbox import IS, Inbox, Status
+from asleep_pipeline.webhooks.storage import from_micros, micros
 
 _COLUMNS: Final = (
     "id, status, name AS event, version, key_name, user_id, session_id, received_at, "

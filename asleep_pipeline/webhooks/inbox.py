@@ -17,27 +17,26 @@ short transactions of their own. Commits are synced to the disk before they are 
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from asleep_pipeline.asleep.events import INFERENCE_COMPLETE, Event
+from asleep_pipeline.disk import sync_path_to
 from asleep_pipeline.errors import InboxError
+from asleep_pipeline.webhooks.storage import connect, from_micros, micros, transaction
 
 Status: TypeAlias = Literal["waiting", "done", "quarantined", "dead"]
 
-_BUSY_S: Final = 30
-_POLL_S: Final = 0.001
 _CHUNK: Final = 250
 """Events that are moved on in one transaction: the receiver waits for its end, a few ms."""
 _BREATH_S: Final = 0.003
-"""Between two transactions; longer than `_POLL_S`, so that the receiver finds its turn."""
+"""Between two transactions; longer than the receiver's poll, so that the receiver finds its turn."""
 
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
@@ -191,7 +190,7 @@ class Inbox:
             with inbox.connection() as con:
                 con.executescript(_SCHEMA)
             # Also where it is made: whoever made it may have been killed before this.
-            _sync_path_to(path.parent)
+            sync_path_to(path.parent)
         except OSError as error:
             raise _unusable(path, error) from error
         return inbox
@@ -426,76 +425,6 @@ class Inbox:
                 time.sleep(_BREATH_S)
 
 
-@contextmanager
-def transaction(con: sqlite3.Connection, patience_s: float = _BUSY_S) -> Iterator[None]:
-    """Commit what the block writes; of one that fails, nothing is left.
-
-    Args:
-        con: A connection without an open transaction.
-        patience_s: How long others may keep it waiting.
-
-    Raises:
-        sqlite3.Error: It cannot be written, or others took longer.
-    """
-    _insist(con, "BEGIN IMMEDIATE", patience_s)
-    try:
-        yield
-        con.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            con.execute("ROLLBACK")
-        raise
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection to the inbox's file, in the mode in which a commit that returned stays.
-
-    Raises:
-        sqlite3.Error: It cannot be opened.
-    """
-    con = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-    try:
-        _insist(con, "PRAGMA journal_mode = WAL", _BUSY_S)
-        # NORMAL would lose the last commits in a power cut.
-        con.execute("PRAGMA synchronous = FULL")
-    except sqlite3.Error:
-        con.close()
-        raise
-    return con
-
-
-def _insist(con: sqlite3.Connection, sql: str, patience_s: float) -> None:
-    """Run a statement that others may have to make room for.
-
-    SQLite waits by itself, but up to 100 ms at a time, and not at all for a new file's journal mode.
-    """
-    con.execute("PRAGMA busy_timeout = 0")
-    until = time.monotonic() + patience_s
-    while True:
-        try:
-            con.execute(sql)
-            break
-        except sqlite3.OperationalError as error:
-            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or time.monotonic() > until:
-                raise
-            time.sleep(_POLL_S)
-    con.execute(f"PRAGMA busy_timeout = {_BUSY_S * 1000}")
-
-
-def micros(moment: datetime) -> int:
-    """An instant as the inbox keeps it."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def from_micros(value: int) -> datetime:
-    """The instant that `micros` gave, in UTC."""
-    return _EPOCH + timedelta(microseconds=value)
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 def _stored(row: tuple[object, ...]) -> StoredEvent:
     values = dict(zip(StoredEvent.__slots__, row, strict=True))
     for name in ("received_at", "settled_at"):
@@ -509,14 +438,3 @@ def _unusable(path: Path, error: Exception) -> InboxError:
         f"The inbox {path} cannot be used: {error}.",
         fix="Check the free space and the folder's rights; what was acknowledged is on the disk.",
     )
-
-
-def _sync_path_to(folder: Path) -> None:
-    """Force the names of a new file and of the folders above it to the disk."""
-    for path in (folder, *folder.absolute().parents):
-        if os.access(path, os.R_OK | os.W_OK):
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)

@@ -26,11 +26,12 @@ from asleep_pipeline.asleep.errors import UnreadableAnswer
 from asleep_pipeline.asleep.events import INFERENCE_COMPLETE, SESSION_COMPLETE, read_inference
 from asleep_pipeline.errors import AsleepPipelineError
 from asleep_pipeline.settings import Settings
-from asleep_pipeline.webhooks.inbox import Inbox, from_micros, micros
+from asleep_pipeline.webhooks.inbox import Inbox
 from asleep_pipeline.webhooks.live_board import Board
 from asleep_pipeline.webhooks.live_roster import Finished, LiveRoster
 from asleep_pipeline.webhooks.live_sessions import MOST_EPOCHS, Key, Seen
 from asleep_pipeline.webhooks.live_table import publish_live
+from asleep_pipeline.webhooks.storage import from_micros, micros
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from asleep_pipeline.errors import InboxError
-from asleep_pipeline.webhooks.inbox import Depth, Inbox, transaction
+from asleep_pipeline.webhooks.inbox import Depth, Inbox
+from asleep_pipeline.webhooks.storage import transaction
 
 T = TypeVar("T")
 

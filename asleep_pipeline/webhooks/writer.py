@@ -17,7 +17,8 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from asleep_pipeline.webhooks.inbox import Arrival, Inbox, connect, micros, transaction
+from asleep_pipeline.webhooks.inbox import Arrival, Inbox
+from asleep_pipeline.webhooks.storage import connect, micros, transaction
 
 log = structlog.get_logger(__name__)
 

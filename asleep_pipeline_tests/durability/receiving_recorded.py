@@ -13,7 +13,7 @@ from pathlib import Path
 
 from asleep_pipeline.log import configure_logging
 from asleep_pipeline.settings import load_settings
-from asleep_pipeline.webhooks import inbox, writer
+from asleep_pipeline.webhooks import storage, writer
 from asleep_pipeline.webhooks.serving import running
 from asleep_pipeline_tests.durability.senders import KEY, Senders
 
@@ -27,7 +27,7 @@ def note(number: int) -> None:
 
 def connect_carelessly(path: Path) -> sqlite3.Connection:
     """As `connect`, but commits may wait for the next checkpoint."""
-    con = inbox.connect(path)
+    con = storage.connect(path)
     con.execute("PRAGMA synchronous = NORMAL")
     return con
 

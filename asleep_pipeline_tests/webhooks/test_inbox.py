@@ -24,11 +24,8 @@ from asleep_pipeline.webhooks.inbox import (
     Depth,
     Inbox,
     Status,
-    connect,
-    from_micros,
-    micros,
-    transaction,
 )
+from asleep_pipeline.webhooks.storage import connect, from_micros, micros, transaction
 from asleep_pipeline_tests.webhooks.mail import NOW, arrival, post
 
 LATER = NOW + timedelta(minutes=1)

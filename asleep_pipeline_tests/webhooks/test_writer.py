@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from asleep_pipeline.asleep.events import INFERENCE_COMPLETE
 from asleep_pipeline.webhooks import writer as module
-from asleep_pipeline.webhooks.inbox import Inbox, connect, transaction
+from asleep_pipeline.webhooks.inbox import Inbox
+from asleep_pipeline.webhooks.storage import connect, transaction
 from asleep_pipeline.webhooks.writer import DUPLICATE, NOT_STORED, STORED, Attempt, Writer
 from asleep_pipeline_tests.webhooks.mail import NOW, arrival, attempt, post
 
