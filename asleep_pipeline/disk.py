@@ -1,4 +1,4 @@
-"""Forcing files and their names to the disk, so that a power cut leaves them."""
+"""Forcing files and their names to the disk, so that a power cut leaves them; and removing files."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ def sync_path_to(folder: Path) -> None:
         # Where we may not write we have made no folder either.
         if os.access(path, os.R_OK | os.W_OK):
             sync(path)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, if it is there, and what a database has written beside it."""
+    for leftover in path.parent.glob(f"{path.name}*"):
+        leftover.unlink()

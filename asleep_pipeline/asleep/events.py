@@ -8,7 +8,9 @@ pure functions of the body as it came.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -25,7 +27,9 @@ EPOCHS_PER_BLOCK: Final = 10
 """`inference_seq_num` counts blocks of 5 minutes: the floor of ``seq_num / 10``."""
 
 _LARGEST_NUMBER: Final = 10_000_000
-_LONGEST_ID: Final = 256
+LONGEST_ID: Final = 256
+"""Longest id that is taken for one."""
+_STARTED: Final = re.compile(r"([0-9]{4})" + 5 * r"([0-9]{2})" + r"(?![0-9])")
 _Number = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_NUMBER)]
 _Stages = tuple[Annotated[int, msgspec.Meta(ge=-1, le=3)], ...]
 _SERIES: Final = {
@@ -164,6 +168,16 @@ def read_session(body: bytes) -> Session:
     return decode_session(msgspec.json.encode({"result": result}))
 
 
+def started_by_id(session_id: str) -> datetime | None:
+    """The start, UTC, that the vendor writes into its session ids; None in an id without."""
+    found = _STARTED.match(session_id)
+    try:
+        # A tenth of what strptime takes.
+        return datetime(*map(int, found.groups()), tzinfo=UTC) if found else None  # type: ignore[arg-type,misc]
+    except ValueError:
+        return None
+
+
 def _inference(said: _Windows) -> Inference:
     sleep = said.stage_list if said.sleep_stages is None else said.sleep_stages
     breath = said.osa_stage_list if said.breath_stages is None else said.breath_stages
@@ -194,7 +208,7 @@ def _described(said: _Envelope) -> Event:
 
 def _id(text: str | None) -> str | None:
     """An id that the lake can hold: a NUL would cut its catalog's queries short."""
-    return text if text and text.isprintable() and len(text) <= _LONGEST_ID else None
+    return text if text and text.isprintable() and len(text) <= LONGEST_ID else None
 
 
 def _version(said: _Envelope) -> str:

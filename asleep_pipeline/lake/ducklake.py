@@ -28,7 +28,7 @@ from filelock import FileLock
 from asleep_pipeline.disk import sync, sync_path_to
 from asleep_pipeline.errors import ConfigurationError, LakeError
 from asleep_pipeline.lake.columns import Column, Table
-from asleep_pipeline.lake.engine import connect
+from asleep_pipeline.lake.engine import connect, quoted
 from asleep_pipeline.lake.tables import TABLES
 
 log = structlog.get_logger(__name__)
@@ -232,7 +232,7 @@ class Lake:
         Raises:
             LakeError: It cannot be attached.
         """
-        options = [f"DATA_PATH {_quoted(self.data_path)}"]
+        options = [f"DATA_PATH {quoted(self.data_path)}"]
         if catalog is None:
             # The catalog remembers where the data was; the folder may have moved since.
             options.append("OVERRIDE_DATA_PATH true")
@@ -242,7 +242,7 @@ class Lake:
             options.append("READ_ONLY")
         if snapshot is not None:
             options.append(f"SNAPSHOT_VERSION {int(snapshot)}")
-        source = _quoted(f"ducklake:sqlite:{catalog or self.catalog_path}")
+        source = quoted(f"ducklake:sqlite:{catalog or self.catalog_path}")
         try:
             con.execute(f"ATTACH {source} AS lake ({', '.join(options)})")
             con.execute("USE lake")
@@ -349,7 +349,7 @@ def _create_table(con: duckdb.DuckDBPyConnection, table: Table) -> None:
         for name, type_ in table.stored_columns
     )
     con.execute(f"CREATE TABLE lake.{table.name} ({columns})")
-    con.execute(f"COMMENT ON TABLE lake.{table.name} IS {_quoted(table.description)}")
+    con.execute(f"COMMENT ON TABLE lake.{table.name} IS {quoted(table.description)}")
     _comment(con, table, table.columns)
     if table.partitioned_by:
         con.execute(f"ALTER TABLE lake.{table.name} SET PARTITIONED BY ({table.partitioned_by})")
@@ -366,7 +366,7 @@ def _add_columns(con: duckdb.DuckDBPyConnection, table: Table, columns: Sequence
 def _comment(con: duckdb.DuckDBPyConnection, table: Table, columns: Sequence[Column]) -> None:
     for column in columns:
         con.execute(
-            f"COMMENT ON COLUMN lake.{table.name}.{column.name} IS {_quoted(column.comment)}"
+            f"COMMENT ON COLUMN lake.{table.name}.{column.name} IS {quoted(column.comment)}"
         )
 
 
@@ -418,10 +418,6 @@ def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
     if row is None:
         raise LakeError("The lake's catalog is incomplete.", fix="Restore the lake's folder.")
     return row
-
-
-def _quoted(text: object) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
 
 
 def _first_line(error: Exception) -> str:

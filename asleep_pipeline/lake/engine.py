@@ -28,6 +28,11 @@ def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     return con
 
 
+def quoted(text: object) -> str:
+    """A text as a literal of SQL, where a parameter cannot stand."""
+    return "'" + str(text).replace("'", "''") + "'"
+
+
 def _extension_file(name: str) -> Path:
     package = f"duckdb_extension_{name}"
     spec = find_spec(package)

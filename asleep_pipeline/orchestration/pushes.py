@@ -13,7 +13,7 @@ from asleep_pipeline.orchestration.partitions import FIRST_DATE, key_of, range_t
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.webhooks.drain import only_drain, takeable
 from asleep_pipeline.webhooks.inbox import Inbox
-from asleep_pipeline.webhooks.pushed import SESSION_ENDPOINT, started_by_id
+from asleep_pipeline.webhooks.pushed import SESSION_ENDPOINT, started_on
 from asleep_pipeline.webhooks.triage import Gate, Triage, triage
 
 _UNREAD: Final = timedelta(days=2)
@@ -62,7 +62,7 @@ def look_into_inbox(platform: Platform) -> Waiting:
     shards |= {shard_of(event.user_id, lake.shards) for event in events}
     if not shards:
         return Waiting(done)
-    days = [started_by_id(e.session_id) or e.received_at.date() for e in events]
+    days = [started_on(e.session_id) or e.received_at.date() for e in events]
     day = _within_grid(max(days, default=now.date()), now.date())
     return Waiting(
         done, len(events), range_tags(key_of(day, min(shards)), key_of(day, max(shards)))

@@ -24,12 +24,12 @@ import duckdb
 import structlog
 from filelock import FileLock
 
-from asleep_pipeline.disk import sync
+from asleep_pipeline.disk import discard, sync
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.cohorts import read_cohorts
 from asleep_pipeline.lake.columns import Column, Table
 from asleep_pipeline.lake.ducklake import Lake
-from asleep_pipeline.lake.engine import connect
+from asleep_pipeline.lake.engine import connect, quoted
 from asleep_pipeline.lake.tables import AVERAGE_STATS, QUARANTINE, SESSIONS, TZ_RULES, USERS
 from asleep_pipeline.sleep import MACROS
 from asleep_pipeline.sleep.parameters import Parameters
@@ -106,13 +106,13 @@ def publish(
     working = workshop / "working.duckdb"
     with FileLock(workshop / "publish.lock"):
         if from_scratch:
-            _discard(working)
+            discard(working)
         try:
             report = _bring_up_to_date(lake, working, path, parameters)
         except duckdb.Error as error:
             # It is only a copy of the lake; a damaged one is not worth repairing.
             log.warning("working file discarded", problem=str(error).splitlines()[0])
-            _discard(working)
+            discard(working)
             report = _build_or_explain(lake, working, path, parameters)
         _put_in_place(working, path)
     return report
@@ -200,9 +200,9 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _comment(con: duckdb.DuckDBPyConnection, kind: str, table: Table) -> None:
-    con.execute(f"COMMENT ON {kind} {table.name} IS {_quoted(table.description)}")
+    con.execute(f"COMMENT ON {kind} {table.name} IS {quoted(table.description)}")
     for column in table.published:
-        con.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {_quoted(column.comment)}")
+        con.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {quoted(column.comment)}")
 
 
 def _load(con: duckdb.DuckDBPyConnection, table: Table, since: int | None, upto: int) -> int:
@@ -285,15 +285,6 @@ def _put_in_place(working: Path, path: Path) -> None:
         ) from error
 
 
-def _discard(working: Path) -> None:
-    for leftover in working.parent.glob(f"{working.name}*"):
-        leftover.unlink()
-
-
 def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
     row = con.execute(sql).fetchone()
     return int(row[0]) if row else 0
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

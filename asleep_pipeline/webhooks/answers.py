@@ -11,10 +11,10 @@ from typing import Annotated, Final
 
 import msgspec
 
+from asleep_pipeline.asleep.events import LONGEST_ID
+
 MOST_BYTES: Final = 1024 * 1024
 """Longest body, in bytes."""
-LONGEST_ID: Final = 256
-"""Longest user id, in bytes."""
 PROBLEM_TYPE: Final = "application/problem+json"
 
 

@@ -8,16 +8,15 @@ far, the larger value. Both are maxima, so the order does not matter.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asleep_pipeline.asleep.events import EPOCH_S, Inference
+from asleep_pipeline.asleep.events import EPOCH_S, Inference, started_by_id
 
 Codes: TypeAlias = NDArray[np.int16]
 """A series, one code for each epoch: `GAP`, or by how many epochs the window reached further, and
@@ -34,7 +33,6 @@ NO_CODES: Final[Codes] = np.zeros(0, np.int16)
 
 _VALUES: Final = 5
 _LOWEST: Final = -1
-_STARTED: Final = re.compile(r"([0-9]{4})" + 5 * r"([0-9]{2})" + r"(?![0-9])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +135,6 @@ def newest_known(codes: Codes) -> int | None:
 def epochs_asleep(codes: Codes) -> int:
     """How many epochs are known to be sleep."""
     return int(np.count_nonzero(arrays_of(codes)[0] > 0))
-
-
-def started_by_id(session_id: str) -> datetime | None:
-    """The start, UTC, that the vendor writes into its session ids; None in an id without."""
-    found = _STARTED.match(session_id)
-    try:
-        # A tenth of what strptime takes.
-        return datetime(*map(int, found.groups()), tzinfo=UTC) if found else None  # type: ignore[arg-type,misc]
-    except ValueError:
-        return None
 
 
 def _with_windows(series: Series, said: Inference) -> Series:

@@ -17,8 +17,10 @@ import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 from numpy.typing import NDArray
 
 from asleep_pipeline.asleep.events import EPOCH_S
+from asleep_pipeline.disk import discard
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.columns import Column, Table, count, instant, seconds, text
+from asleep_pipeline.lake.engine import quoted
 from asleep_pipeline.webhooks.live_sessions import (
     NO_CODES,
     Codes,
@@ -93,7 +95,7 @@ def publish_live(path: Path, sessions: Sequence[Shown]) -> None:
     aside = path.with_name(f"{path.name}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _discard(aside)
+        discard(aside)
         _write(aside, sorted(sessions, key=lambda shown: (shown.org_id, shown.session.key)))
         aside.replace(path)
     except (duckdb.Error, OSError) as error:
@@ -101,11 +103,6 @@ def publish_live(path: Path, sessions: Sequence[Shown]) -> None:
             f"Sessions in progress cannot be published at {path}: {str(error).splitlines()[0]}",
             fix="Check the free space and the folder's rights.",
         ) from error
-
-
-def _discard(aside: Path) -> None:
-    for leftover in aside.parent.glob(f"{aside.name}*"):
-        leftover.unlink()
 
 
 def _write(aside: Path, sessions: Sequence[Shown]) -> None:
@@ -128,9 +125,9 @@ def _create(con: duckdb.DuckDBPyConnection) -> None:
         f"{c.name} {c.type}{' NOT NULL' if c.required else ''}" for c in LIVE_SESSIONS.columns
     )
     con.execute(f"CREATE TABLE {name} ({columns})")
-    con.execute(f"COMMENT ON TABLE {name} IS {_quoted(LIVE_SESSIONS.description)}")
+    con.execute(f"COMMENT ON TABLE {name} IS {quoted(LIVE_SESSIONS.description)}")
     for column in LIVE_SESSIONS.columns:
-        con.execute(f"COMMENT ON COLUMN {name}.{column.name} IS {_quoted(column.comment)}")
+        con.execute(f"COMMENT ON COLUMN {name}.{column.name} IS {quoted(column.comment)}")
 
 
 def _rows(batch: Sequence[Shown]) -> pa.Table:
@@ -213,7 +210,3 @@ def _lists(flat: _Flat, lacking: Sequence[bool]) -> pa.Array:
     offsets = pa.array(np.concatenate([[0], flat.ends]), pa.int32())
     values = pa.array(flat.values, mask=flat.gaps)
     return pa.ListArray.from_arrays(offsets, values, mask=pa.array(lacking))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

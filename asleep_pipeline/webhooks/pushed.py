@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from asleep_pipeline.asleep import Session, UnreadableAnswer
-from asleep_pipeline.asleep.events import SESSION_COMPLETE, read_session
+from asleep_pipeline.asleep.events import SESSION_COMPLETE, read_session, started_by_id
 from asleep_pipeline.extract.answers import raw_row
 from asleep_pipeline.lake.users import LakeUser
 from asleep_pipeline.webhooks.inbox import Head
@@ -15,7 +14,6 @@ from asleep_pipeline.webhooks.inbox import Head
 SESSION_ENDPOINT: Final = "session_complete"
 UNKNOWN_ENDPOINT: Final = "unknown_event"
 
-_STARTED: Final = re.compile(r"\d{14}(?!\d)")
 # Beyond these years is a clock that was never set.
 _YEARS: Final = range(2000, 2100)
 
@@ -49,13 +47,10 @@ def pushed_row(event: Head, body: bytes, user: LakeUser, *, shards: int) -> dict
     )
 
 
-def started_by_id(session_id: str | None) -> date | None:
+def started_on(session_id: str | None) -> date | None:
     """The UTC date that the vendor writes into its session ids; None in an id without."""
-    found = _STARTED.match(session_id or "")
-    try:
-        return _plausible(datetime.strptime(found[0], "%Y%m%d%H%M%S")) if found else None  # noqa: DTZ007 -- the digits are UTC
-    except ValueError:
-        return None
+    moment = started_by_id(session_id or "")
+    return _plausible(moment) if moment else None
 
 
 def _session(body: bytes) -> Session | None:
@@ -68,7 +63,7 @@ def _session(body: bytes) -> Session | None:
 
 def _start_date(event: Head, session: Session | None) -> date:
     stated = _utc(session.session.start_time) if session else None
-    return stated or started_by_id(event.session_id) or event.received_at.date()
+    return stated or started_on(event.session_id) or event.received_at.date()
 
 
 def _utc(moment: datetime) -> date | None:

@@ -11,13 +11,14 @@ from litestar.types import HTTPScope, Receive
 
 from asleep_pipeline.asleep.events import (
     INFERENCE_COMPLETE,
+    LONGEST_ID,
     SESSION_COMPLETE,
     Event,
     NotJsonError,
     read_event,
 )
 from asleep_pipeline.webhooks import answers
-from asleep_pipeline.webhooks.answers import LONGEST_ID, MOST_BYTES, Refused
+from asleep_pipeline.webhooks.answers import MOST_BYTES, Refused
 
 _MOST_COMING_BYTES: Final = 64 * 1024 * 1024
 _NAMES_ITS_USER: Final = frozenset({INFERENCE_COMPLETE, SESSION_COMPLETE})

@@ -21,8 +21,8 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 
-from asleep_pipeline.asleep.events import INFERENCE_COMPLETE, SESSION_COMPLETE
-from asleep_pipeline.webhooks.answers import LONGEST_ID, MOST_BYTES, PROBLEM_TYPE, REFUSALS, Refusal
+from asleep_pipeline.asleep.events import INFERENCE_COMPLETE, LONGEST_ID, SESSION_COMPLETE
+from asleep_pipeline.webhooks.answers import MOST_BYTES, PROBLEM_TYPE, REFUSALS, Refusal
 from asleep_pipeline.webhooks.writer import DUPLICATE, STORED
 
 _KEY: Final = "key"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asleep_pipeline.asleep.events import Inference
+from asleep_pipeline.asleep.events import Inference, started_by_id
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.settings import load_settings
 from asleep_pipeline.webhooks.inbox import Inbox
@@ -26,7 +26,6 @@ from asleep_pipeline.webhooks.live_sessions import (
     after,
     gaps_of,
     padded,
-    started_by_id,
     values_of,
 )
 from asleep_pipeline.webhooks.live_table import LIVE_SESSIONS
