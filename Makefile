@@ -5,6 +5,7 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 READY   := $(VENV)/.installed
+RIVALS  := $(VENV)/.rivals
 DUCKDB  := $(VENV)/duckdb-1.4/.installed $(VENV)/duckdb-2/.installed
 
 .DEFAULT_GOAL := help
@@ -28,7 +29,7 @@ lint: $(READY) ## Check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --explicit-package-bases asleep_pipeline asleep_pipeline_tests
 
-bench: $(READY) ## Measure throughput and memory
+bench: $(READY) $(RIVALS) ## Measure cost and speed beside dlt and a plain script
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.marts
 	$(BIN)/python -m benchmarks.webhooks
@@ -39,6 +40,7 @@ docs: $(READY) ## Write the generated parts of the README and docs/ again
 
 lock: $(READY) ## Resolve the dependencies again and write the lock files
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra dev --extra bench --constraint requirements.lock --output-file requirements/bench.lock
 	echo 'duckdb==1.4.5' | $(COMPILE) - --no-deps --no-annotate --output-file requirements/duckdb-1.4.lock
 	echo 'duckdb==2.0.0' | $(COMPILE) - --no-deps --no-annotate --output-file requirements/duckdb-2.lock
 
@@ -57,6 +59,10 @@ $(VENV)/.locked: requirements.lock $(VENV)/.created
 # No build isolation: the build back end comes from the lock too.
 $(READY): pyproject.toml $(VENV)/.locked
 	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(RIVALS): requirements/bench.lock $(READY)
+	$(PIP) --require-hashes --requirement $<
 	@touch $@
 
 # The published file must open in other DuckDB releases: tests import each from a folder of its own.
