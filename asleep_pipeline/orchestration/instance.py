@@ -8,6 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from asleep_pipeline.orchestration.event_log import EVENTS_A_BATCH
+
 PROCESS_TAG = "asleep-pipeline/process"
 _DAGSTER_YAML = """\
 # Written by asleep-pipeline when the file is missing; yours to change.
@@ -15,6 +17,9 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+event_log_storage:
+  module: asleep_pipeline.orchestration.event_log
+  class: BatchingEventLog
 concurrency:
   runs:
     # The request rate is the limit, not the number of runs: two keep the machine responsive.
@@ -52,6 +57,7 @@ def dagster_instance(home: Path) -> dg.DagsterInstance:
     if not config.exists():
         config.write_text(_DAGSTER_YAML, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", str(EVENTS_A_BATCH))
     return dg.DagsterInstance.get()
 
 

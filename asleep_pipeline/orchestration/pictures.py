@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
+from asleep_pipeline.extract.sessions import Window
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.warehouse.export import read_warehouse
 
@@ -30,9 +30,9 @@ ORDER BY night_date
 """
 
 
-def newest_hypnogram(lake: Lake, *, shard: int, start: date, end: date) -> dg.MetadataValue | None:
-    """The stages of the session that started last on these dates (UTC); None without any."""
-    found = lake.frame(_NEWEST, {"shard": shard, "start": start, "end": end})
+def newest_hypnogram(lake: Lake, *, shard: int, window: Window) -> dg.MetadataValue | None:
+    """The stages of the session that started last within the window; None without any."""
+    found = lake.frame(_NEWEST, {"shard": shard, "start": window.start, "end": window.end})
     if found.is_empty():
         return None
     from asleep_pipeline.charts import hypnogram, png_markdown, to_png  # noqa: PLC0415 -- slow

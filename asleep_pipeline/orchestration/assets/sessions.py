@@ -65,8 +65,8 @@ def build_sessions(shards: int) -> dg.AssetsDefinition:
                     end=window.end,
                 ),
             }
-            picture = newest_hypnogram(lake, shard=shard, start=window.start, end=window.end)
-            if picture:
+            # Drawing the first one of a process takes a second.
+            if report.written and (picture := newest_hypnogram(lake, shard=shard, window=window)):
                 news["newest_hypnogram"] = picture
             with lake.read() as con:
                 pushes = pushes_of_shard(con, shard)
