@@ -37,21 +37,28 @@ class Breaker:
         self._probing = True
         return True
 
-    def succeeded(self) -> None:
-        """The service answered, be it with a refusal."""
+    def succeeded(self) -> bool:
+        """The service answered, be it with a refusal; returns whether that closed the circuit."""
+        was_open = self._opened_at is not None
         self._failures = 0
         self._opened_at = None
         self._probing = False
+        return was_open
 
-    def failed(self) -> None:
-        """The service failed: no answer, a broken one, or a 5xx."""
+    def failed(self) -> bool:
+        """The service failed: no answer, a broken one, or a 5xx; returns whether that opened it.
+
+        The failure of a probe, which keeps the circuit open, does not open it again.
+        """
         now = self.clock()
+        was_open = self._opened_at is not None
         if not self._failures:
             self._failing_since = now
         self._failures += 1
         if self._failures >= FAILURES_TO_OPEN and now - self._failing_since >= OUTAGE_TO_OPEN_S:
             self._opened_at = now
         self._probing = False
+        return self._opened_at is not None and not was_open
 
     def abandoned(self) -> None:
         """The request ended without telling anything about the service."""

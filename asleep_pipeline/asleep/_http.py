@@ -1,19 +1,19 @@
-"""The one module that knows httpx: one request out, one bounded answer in."""
+"""One request out, one bounded answer in."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import zlib
 from collections.abc import Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, TypeAlias
+from urllib.parse import urlencode
 
 import httpx
 from pydantic import SecretStr
 
 from asleep_pipeline import __version__
+from asleep_pipeline.asleep._seam import Connections, Incoming, Through
 from asleep_pipeline.asleep.errors import (
     AsleepError,
     BodyTooLarge,
@@ -25,10 +25,11 @@ from asleep_pipeline.errors import ConfigurationError
 Transport: TypeAlias = httpx.AsyncBaseTransport
 
 MAX_BODY_BYTES: Final = 32 * 2**20
-# Waiting for a connection has no limit: the client hands out no more requests than connections.
-_TIMEOUT: Final = httpx.Timeout(connect=10.0, read=30.0, write=30.0, pool=None)
-# Ends an answer that drips, which no timeout of a single read would.
+# Ends an answer that drips, which no timeout of a single read would, and one with a garbled chunk,
+# which aiohttp leaves waiting.
 _WHOLE_REQUEST_S: Final = 90.0
+_GZIP: Final = frozenset({"gzip", "x-gzip"})
+_GZIP_WINDOW: Final = zlib.MAX_WBITS | 16
 _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
@@ -72,7 +73,7 @@ class Wire:
     Args:
         key: Sent with each request, to the base address only: redirects are not followed.
         base_url: Scheme, host and an optional path prefix.
-        max_connections: Size of the pool; httpx is slow beyond 8.
+        max_connections: Size of the pool.
         max_body_bytes: Cap of a body after decompression.
         transport: Replaces the network, for tests.
 
@@ -91,22 +92,13 @@ class Wire:
     ) -> None:
         self._base_url = _checked_base(base_url)
         self._max_body_bytes = max_body_bytes
-        _silence_addresses()
-        self._client = httpx.AsyncClient(
-            headers={
-                "x-api-key": key.get_secret_value(),
-                "accept": "application/json",
-                "accept-encoding": "gzip",
-                "user-agent": f"asleep-pipeline/{__version__}",
-            },
-            # A cookie set for one user must not travel with the request of another.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(
-                max_connections=max_connections, max_keepalive_connections=max_connections
-            ),
-            timeout=_TIMEOUT,
-            transport=transport,
-        )
+        self._connections = _connections(self._base_url, max_connections, transport)
+        self._headers = {
+            "x-api-key": key.get_secret_value(),
+            "accept": "application/json",
+            "accept-encoding": "gzip",
+            "user-agent": f"asleep-pipeline/{__version__}",
+        }
 
     async def send(self, request: Request) -> Reply:
         """Send one request and read its answer, whatever its status.
@@ -124,6 +116,7 @@ class Wire:
                 f"{request.endpoint} took longer than {_WHOLE_REQUEST_S:.0f} s.",
                 endpoint=request.endpoint,
                 sent=True,
+                cause="TimeoutError",
             )
         # Raised here and not where it was met: httpx's own errors hold the request with its key.
         if isinstance(outcome, AsleepError):
@@ -132,77 +125,100 @@ class Wire:
 
     async def close(self) -> None:
         """Close the pool."""
-        await self._client.aclose()
+        await self._connections.close()
 
     async def _exchange(self, request: Request) -> Reply | AsleepError:
         try:
-            response = await self._client.send(self._built(request), stream=True)
+            incoming = await self._connections.send(
+                request.method,
+                self._address(request),
+                {**self._headers, **request.headers},
+                request.content,
+            )
         except httpx.TransportError as error:
             return _no_answer(request.endpoint, error)
-        async with aclosing(response):
-            body = await self._read(response, request.endpoint)
+        try:
+            body = await self._read(incoming, request.endpoint)
+        finally:
+            await incoming.close()
         if isinstance(body, AsleepError):
             return body
-        return Reply(response.status_code, response.headers, body)
+        return Reply(incoming.status, incoming.headers, body)
 
-    def _built(self, request: Request) -> httpx.Request:
-        return self._client.build_request(
-            request.method,
-            self._base_url + request.path,
-            params=request.query or None,
-            headers=[(name.encode(), value.encode()) for name, value in request.headers.items()],
-            content=request.content,
-        )
+    def _address(self, request: Request) -> str:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return f"{self._base_url}{request.path}{query}"
 
-    async def _read(self, response: httpx.Response, endpoint: str) -> bytes | AsleepError:
+    async def _read(self, incoming: Incoming, endpoint: str) -> bytes | AsleepError:
+        """Read the body up to the cap, which holds for what comes out of a compressed one."""
         chunks: list[bytes] = []
         room = self._max_body_bytes
+        gunzip = _gunzip(incoming.headers)
         try:
-            async for chunk in response.aiter_bytes():
-                room -= len(chunk)
+            while chunk := await incoming.chunk():
+                plain = gunzip.decompress(chunk, room + 1) if gunzip else chunk
+                room -= len(plain)
                 if room < 0:
-                    return _too_large(endpoint, response.status_code, self._max_body_bytes)
-                chunks.append(chunk)
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            return _cut_short(endpoint, response.status_code, error)
+                    return _too_large(endpoint, incoming.status, self._max_body_bytes)
+                chunks.append(plain)
+        except (httpx.TransportError, zlib.error) as error:
+            return _cut_short(endpoint, incoming.status, error)
+        if gunzip and not gunzip.eof:
+            return _cut_short(endpoint, incoming.status, EOFError())
         return b"".join(chunks)
+
+
+def _gunzip(headers: Mapping[str, str]) -> zlib._Decompress | None:
+    """What unpacks the body; None when it is not compressed as we ask for."""
+    is_packed = headers.get("content-encoding", "").strip().lower() in _GZIP
+    return zlib.decompressobj(_GZIP_WINDOW) if is_packed else None
 
 
 def _checked_base(base_url: str) -> str:
     try:
-        url = httpx.URL(base_url)
-        usable = url.scheme in {"http", "https"} and url.host and not url.query and not url.userinfo
+        url: httpx.URL | None = httpx.URL(base_url)
     except httpx.InvalidURL:
-        usable = False
-    if not usable:
+        url = None
+    if url is None or url.scheme not in {"http", "https"} or not url.host or _says_more(url):
         raise ConfigurationError(
             f"The base address {base_url[:80]!r} is not one.",
             fix="Give scheme and host, such as https://api.asleep.ai.",
         )
-    return base_url.rstrip("/")
+    return str(url).rstrip("/")
 
 
-def _silence_addresses() -> None:
-    """Keep httpx from logging whole addresses, user ids included, at level INFO."""
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+def _connections(base_url: str, size: int, transport: Transport | None) -> Connections:
+    if transport:
+        return Through(transport)
+    # A tenth of a second that commands which only read need not spend.
+    from asleep_pipeline.asleep._network import Network  # noqa: PLC0415
+
+    return Network(httpx.URL(base_url), size)
+
+
+def _says_more(url: httpx.URL) -> bool:
+    return bool(url.userinfo or url.query or url.fragment)
 
 
 def _no_answer(endpoint: str, error: httpx.TransportError) -> ConnectionFailed:
     # The text of a protocol error may quote a header, so only the kind is told.
+    cause = type(error).__name__
     return ConnectionFailed(
-        f"{endpoint} got no answer ({type(error).__name__}).",
+        f"{endpoint} got no answer ({cause}).",
         endpoint=endpoint,
         sent=not isinstance(error, _UNSENT),
+        cause=cause,
     )
 
 
-def _cut_short(endpoint: str, status: int, error: httpx.HTTPError) -> TruncatedBody:
+def _cut_short(endpoint: str, status: int, error: Exception) -> TruncatedBody:
+    cause = type(error).__name__
     return TruncatedBody(
-        f"The answer of {endpoint} broke off ({type(error).__name__}).",
+        f"The answer of {endpoint} broke off ({cause}).",
         fix="Try again later.",
         endpoint=endpoint,
         status=status,
+        cause=cause,
     )
 
 

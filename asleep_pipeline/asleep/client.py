@@ -57,7 +57,8 @@ class AsleepClient:
     Args:
         api_key: The key of one organisation and environment.
         base_url: Address of the API.
-        max_connections: Connections, and so calls under way, at most; httpx is slow beyond 8.
+        max_connections: Connections, and so calls under way, at most. A rate needs rate x latency
+            x 1.5 of them: 200 requests a second at 200 ms need 60. They cost nothing by themselves.
         requests_per_second: A ceiling for the rate. Without one nothing is held back until the
             API refuses; either way the rate falls when it does, and recovers.
         budget_file: SQLite file through which all processes of a machine share the rate of each

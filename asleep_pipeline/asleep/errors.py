@@ -43,6 +43,7 @@ class AsleepError(AsleepPipelineError):
         status: HTTP status of the answer; None when there was none.
         detail: The API's own words, shortened; empty when there were none.
         retry_after_s: Seconds the API asked to wait; None when it did not say.
+        cause: Kind of the network's error, such as ``ReadTimeout``; empty when there was none.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class AsleepError(AsleepPipelineError):
         status: int | None = None,
         detail: str = "",
         retry_after_s: float | None = None,
+        cause: str = "",
     ) -> None:
         super().__init__(problem, fix=fix)
         self.endpoint = endpoint
         self.status = status
         self.detail = detail
         self.retry_after_s = retry_after_s
+        self.cause = cause
 
 
 class StopError(AsleepError):
@@ -123,13 +126,15 @@ class ConnectionFailed(TransientError):
         problem: As in `AsleepError`.
         endpoint: As in `AsleepError`.
         sent: Whether the request may have reached the server.
+        cause: As in `AsleepError`.
     """
 
-    def __init__(self, problem: str, *, endpoint: str, sent: bool) -> None:
+    def __init__(self, problem: str, *, endpoint: str, sent: bool, cause: str = "") -> None:
         super().__init__(
             problem,
             fix="Check the network and the base address, then try again.",
             endpoint=endpoint,
+            cause=cause,
         )
         self.sent = sent
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -15,9 +14,9 @@ from asleep_pipeline.asleep import AsleepClient, Counters
 ClientOf = Callable[[str], AsleepClient]
 
 
-@dataclass(frozen=True, slots=True)
-class Clients:
-    """How to reach the API for each organisation.
+@dataclass(slots=True, kw_only=True)
+class Clients(Counters):
+    """How to reach the API for each organisation; counts what the clients did once they are closed.
 
     Attributes:
         keys: The API key by organisation.
@@ -25,9 +24,6 @@ class Clients:
         max_connections: Connections of one client.
         requests_per_second: Most requests a second and key; learned when None.
         budget_file: The request budget shared by all processes of the machine.
-        requests: Requests sent, by endpoint, filled when the clients are closed.
-        retries: Those of them that repeated an earlier one.
-        refusals: Those that were refused because of their rate.
     """
 
     keys: dict[str, SecretStr]
@@ -35,9 +31,6 @@ class Clients:
     max_connections: int
     requests_per_second: float | None
     budget_file: Path
-    requests: Counter[str] = field(default_factory=Counter)
-    retries: Counter[str] = field(default_factory=Counter)
-    refusals: Counter[str] = field(default_factory=Counter)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[ClientOf]:
@@ -51,12 +44,7 @@ class Clients:
                 yield opened.__getitem__
             finally:
                 for client in opened.values():
-                    self._count(client.counters)
-
-    def _count(self, counters: Counters) -> None:
-        self.requests.update(counters.requests)
-        self.retries.update(counters.retries)
-        self.refusals.update(counters.refusals)
+                    self.add(client.counters)
 
     def _client(self, org_id: str, key: SecretStr) -> AsleepClient:
         return AsleepClient(

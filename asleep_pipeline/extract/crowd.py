@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -37,6 +38,16 @@ class Crowd:
             self.failures["no user is known to this key"] += len(self.gone)
             self.failed += len(self.gone)
             self.gone.clear()
+
+    def meets(self, user: LakeUser, error: AsleepError) -> None:
+        """Count a user who is gone, or whose answers cannot be had."""
+        if isinstance(error, UserNotFound):
+            self.gone.append(user)
+        else:
+            # Not the problem's words: they may quote an answer, ids included.
+            log.warning("user skipped", endpoint=error.endpoint, kind=type(error).__name__)
+            self.failed += 1
+        self.note(error.endpoint, error)
 
     def note(self, endpoint: str, error: AsleepError) -> None:
         """Count an error by endpoint and kind."""
@@ -75,14 +86,8 @@ async def _work(
             await ask(user, client_of(user.org_id))
         except StopsEveryone:
             raise
-        except UserNotFound as error:
-            crowd.gone.append(user)
-            crowd.note(error.endpoint, error)
         except AsleepError as error:
-            # Not the problem's words: they may quote an answer, ids included.
-            log.warning("user skipped", endpoint=error.endpoint, kind=type(error).__name__)
-            crowd.failed += 1
-            crowd.note(error.endpoint, error)
+            crowd.meets(user, error)
         crowd.done += 1
         on_progress()
 
@@ -125,9 +130,19 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         LakeError: An answer could not be kept.
     """
     try:
-        asyncio.run(work)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(work)
     except* (*StopsEveryone, LakeError) as errors:
         raise _first(errors) from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """By uvloop where there is one: a request costs a fifth less with it."""
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 - not made for Windows
+
+    return uvloop.new_event_loop
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -60,6 +60,7 @@ def is_detail_of(
 
 def wants_detail(
     item: SessionItem,
+    digest: str,
     known: KnownDetail | None,
     listed: Mapping[str | None, datetime | None],
     *,
@@ -71,12 +72,14 @@ def wants_detail(
 
     A session that is not COMPLETE has no statistics yet, so its list row says all there is. The
     vendor can recompute a COMPLETE session without any sign in its list row, so young ones are read
-    again once a (UTC) day. One that was listed otherwise since its detail was read has been taken up
-    again in the meantime, even if its list row is by now what it was. A webhook that came since may
+    again once a (UTC) day, and once more if days were missed and the last reading is too young to be
+    the last of every day's. One that was listed otherwise since its detail was read has been taken
+    up again in the meantime, even if its list row is by now what it was. A webhook that came since may
     tell of another result, and less of it than the API does.
 
     Args:
         item: The session's list row.
+        digest: Its hash.
         known: What `raw` holds of it.
         listed: The session's list rows that are known beside that of the detail: when each was
             listed, by its hash.
@@ -89,16 +92,23 @@ def wants_detail(
     if known is None or refetch:
         return True
     is_pushed_since = known.pushed_at is not None and known.pushed_at > known.fetched_at
-    if is_pushed_since or known.session_state != COMPLETE or not _is_settled(item, known, listed):
+    if (
+        is_pushed_since
+        or known.session_state != COMPLETE
+        or not _is_settled(item, digest, known, listed)
+    ):
         return True
     is_young = now - _end(item) < timedelta(days=recompute_days)
-    return is_young and known.fetched_at.date() < now.date()
+    was_left_young = known.fetched_at - _end(item) < timedelta(days=recompute_days - 1)
+    return (is_young or was_left_young) and known.fetched_at.date() < now.date()
 
 
 def _is_settled(
-    item: SessionItem, known: KnownDetail, listed: Mapping[str | None, datetime | None]
+    item: SessionItem,
+    present: str,
+    known: KnownDetail,
+    listed: Mapping[str | None, datetime | None],
 ) -> bool:
-    present = list_hash(item)
     others = {digest: at for digest, at in listed.items() if digest not in {None, present}}
     if known.list_hash is None:
         # Without a webhook it would have been listed first, so what is older is no news to it.

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 from asleep_pipeline.asleep import (
@@ -19,10 +20,11 @@ from asleep_pipeline.asleep import (
 )
 from asleep_pipeline.extract.answers import Chunks, raw_row
 from asleep_pipeline.extract.clients import ClientOf, Clients
-from asleep_pipeline.extract.crowd import Crowd, StopsEveryone, ask_everyone, run
+from asleep_pipeline.extract.crowd import Crowd, StopsEveryone, run
 from asleep_pipeline.extract.details import AskedSession, detail_row, vanished_row
-from asleep_pipeline.extract.known import Known, ListHashes, read_known
-from asleep_pipeline.extract.plan import KnownDetail, list_hash, wants_detail
+from asleep_pipeline.extract.jobs import Jobs
+from asleep_pipeline.extract.known import Known, read_known
+from asleep_pipeline.extract.plan import list_hash, wants_detail
 from asleep_pipeline.lake.ducklake import Lake
 from asleep_pipeline.lake.users import LakeUser, mark_gone, pullable_users
 from asleep_pipeline.normalise.rules import is_sound
@@ -114,6 +116,21 @@ def pull_sessions(
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A detail to ask for, and the hash of the one that `raw` holds already."""
+
+    asked: AskedSession
+    stored_sha256: str | None
+
+
+@dataclass(slots=True)
+class _Rest:
+    """What is still to come of one user."""
+
+    details: int
+
+
 @dataclass(slots=True)
 class _Pull:
     clients: Clients
@@ -135,49 +152,54 @@ class _Pull:
 
     async def _group(self, users: Sequence[LakeUser], client_of: ClientOf) -> None:
         known = read_known(self.chunks.lake, users, self.shard, self.window.start, self.window.end)
-        # Details of few users must fill the connections as well as those of many.
-        at_once = asyncio.Semaphore(self.clients.max_connections)
+        jobs = Jobs()
+        for user in reversed(users):
+            jobs.add(partial(self._user, user, client_of, known, jobs))
+        # Details of few users fill the connections as well as those of many.
+        await jobs.run(at_once=self.clients.max_connections)
 
-        async def ask(user: LakeUser, asleep: AsleepClient) -> None:
-            await self._user(user, asleep, known, at_once)
-
-        await ask_everyone(
-            users,
-            client_of,
-            ask,
-            self.report.crowd,
-            at_once=self.clients.max_connections,
-            on_progress=lambda: self.on_progress(self.report.crowd),
-        )
-
-    async def _user(
-        self, user: LakeUser, asleep: AsleepClient, known: Known, at_once: asyncio.Semaphore
-    ) -> None:
-        async with at_once:
-            items = await self._listing(user, asleep, known)
-        details = known.details.get(user.user_id, {})
-        async with asyncio.TaskGroup() as group:
-            for item in items:
-                stored = details.get(item.session_id)
-                hashes = known.list_hashes(user.user_id, item.session_id)
-                if self._wants(item, stored, hashes):
-                    group.create_task(self._detail(user, item, stored, asleep, at_once))
+    async def _user(self, user: LakeUser, client_of: ClientOf, known: Known, jobs: Jobs) -> None:
+        """List the user's sessions, and have the details asked for that may hold news."""
+        asleep = client_of(user.org_id)
+        wanted: list[_Wanted] = []
+        try:
+            listed = await self._listing(user, asleep, known)
+        except StopsEveryone:
+            raise
+        except AsleepError as error:
+            self.report.crowd.meets(user, error)
+        else:
+            wanted = self._wanted(user, listed, known)
+        rest = _Rest(len(wanted))
+        for each in reversed(wanted):
+            jobs.add(partial(self._detail, each, asleep, rest))
+        self._done_without(rest)
         await self._commit_when_full()
 
-    def _wants(self, item: SessionItem, stored: KnownDetail | None, hashes: ListHashes) -> bool:
-        return is_sound(item) and wants_detail(
-            item,
-            stored,
-            hashes,
-            now=self.now,
-            recompute_days=self.recompute_days,
-            refetch=self.refetch,
-        )
+    def _wanted(
+        self, user: LakeUser, listed: dict[str, SessionItem], known: Known
+    ) -> list[_Wanted]:
+        wanted = []
+        details = known.details.get(user.user_id, {})
+        for digest, item in listed.items():
+            stored = details.get(item.session_id)
+            if is_sound(item) and wants_detail(
+                item,
+                digest,
+                stored,
+                known.list_hashes(user.user_id, item.session_id),
+                now=self.now,
+                recompute_days=self.recompute_days,
+                refetch=self.refetch,
+            ):
+                asked = AskedSession(user, item.session_id, start_date(item), digest)
+                wanted.append(_Wanted(asked, stored.body_sha256 if stored else None))
+        return wanted
 
     async def _listing(
         self, user: LakeUser, asleep: AsleepClient, known: Known
-    ) -> list[SessionItem]:
-        """Ask for all pages, and keep them as one."""
+    ) -> dict[str, SessionItem]:
+        """Ask for all pages, and keep them as one; returns the list rows by their hash."""
         listed_at = datetime.now(UTC)
         pages = [
             page
@@ -189,22 +211,13 @@ class _Pull:
         self.chunks.add(*(self._page_row(user, page, listed_at, is_news=is_news) for page in pages))
         self.report.pages += len(pages)
         self.report.sessions_listed += len(items)
-        return list(items.values())
+        return {hashes[session_id]: item for session_id, item in items.items()}
 
-    async def _detail(
-        self,
-        user: LakeUser,
-        item: SessionItem,
-        stored: KnownDetail | None,
-        asleep: AsleepClient,
-        at_once: asyncio.Semaphore,
-    ) -> None:
-        asked = AskedSession(user, item.session_id, start_date(item), list_hash(item))
+    async def _detail(self, wanted: _Wanted, asleep: AsleepClient, rest: _Rest) -> None:
+        asked, shards = wanted.asked, self.chunks.lake.shards
         try:
-            async with at_once:
-                answer = await asleep.get_session(user.user_id, item.session_id)
+            answer = await asleep.get_session(asked.user.user_id, asked.session_id)
         except SessionNotFound as error:
-            shards = self.chunks.lake.shards
             self.chunks.add(vanished_row(asked, error, shards=shards, at=datetime.now(UTC)))
             self.report.details_vanished += 1
         except StopsEveryone:
@@ -213,16 +226,25 @@ class _Pull:
             self.report.details_failed += 1
             self.report.crowd.note("get_session", error)
         else:
-            known = stored.body_sha256 if stored else None
-            shards = self.chunks.lake.shards
-            self.chunks.add(detail_row(asked, answer, shards=shards, stored_sha256=known))
+            stored = wanted.stored_sha256
+            self.chunks.add(detail_row(asked, answer, shards=shards, stored_sha256=stored))
             self.report.details += 1
+        rest.details -= 1
+        self._done_without(rest)
         await self._commit_when_full()
 
+    def _done_without(self, rest: _Rest) -> None:
+        """Note that a user is done when there is no rest."""
+        if not rest.details:
+            self.report.crowd.done += 1
+            self.on_progress(self.report.crowd)
+
     async def _commit_when_full(self) -> None:
-        async with self.committing:
-            if self.chunks.is_full:
-                await asyncio.to_thread(self.chunks.flush)
+        if self.chunks.is_full:
+            async with self.committing:
+                # Whoever waited for the lock may find it done.
+                if self.chunks.is_full:
+                    await asyncio.to_thread(self.chunks.flush)
 
     def _page_row(
         self, user: LakeUser, page: Answer[SessionPage], listed_at: datetime, *, is_news: bool

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from asleep_pipeline.asleep import AsleepClient, AsleepError, CircuitOpen, ServerError
 from asleep_pipeline.asleep._breaker import FAILURES_TO_OPEN, OUTAGE_TO_OPEN_S, PAUSE_S, Breaker
@@ -118,6 +119,29 @@ async def test_client_stops_asking_a_dead_service(asleep: AsleepClient, vendor: 
     with pytest.raises(CircuitOpen):
         await asleep.get_session("u", "s")
     assert len(vendor.requests) == asked == FAILURES_TO_OPEN
+
+
+async def test_an_outage_is_told_once_from_its_begin_to_its_end(vendor: Any, clock: Clock) -> None:
+    """One line when the circuit opens and one when it closes, whatever the probes between meet."""
+    transport = httpx.MockTransport(vendor)
+    with capture_logs() as lines:
+        async with AsleepClient("k", transport=transport) as client:
+            client._call._breaker.clock = clock
+            vendor.refuses(500, "x")
+            for _ in range(FAILURES_TO_OPEN // ATTEMPTS):
+                clock.now += OUTAGE_TO_OPEN_S
+                await failing(client, 1)
+            clock.now += PAUSE_S
+            await failing(client, 1)
+            vendor.says(httpx.Response(200, json={"detail": "OK", "result": {"user_id": "u"}}))
+            clock.now += PAUSE_S
+            await client.get_user("u")
+            await client.get_user("u")
+    told = [line["event"] for line in lines if line["event"].startswith("asleep_circuit")]
+    assert told == ["asleep_circuit_opened", "asleep_circuit_closed"]
+    assert client.counters.circuit_openings == 1
+    # The calls that were not made failed nowhere but here.
+    assert client.counters.failures == {"get_user: ServerError": FAILURES_TO_OPEN + 1}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
 import stamina
+from structlog.testing import capture_logs
 
 from asleep_pipeline.asleep import (
     AsleepClient,
@@ -104,6 +106,62 @@ async def test_refusals_are_counted_by_endpoint(asleep: AsleepClient, vendor: An
     vendor.says(refusal(403, "Rate limit exceeded"), refusal(429, "x"), GOOD)
     await asleep.get_user("u")
     assert asleep.counters.refusals == {"get_user": 2}
+
+
+async def test_failed_attempts_are_counted_by_endpoint_and_kind(
+    asleep: AsleepClient, vendor: Any
+) -> None:
+    """Those that were outlived as well as the last one."""
+    vendor.says(refusal(500, "x"), httpx.ReadError("reset"), GOOD)
+    await asleep.get_user("u")
+    vendor.says(NO_USER)
+    with pytest.raises(UserNotFound):
+        await asleep.get_user("u")
+    assert asleep.counters.failures == {
+        "get_user: ServerError": 1,
+        "get_user: ConnectionFailed": 1,
+        "get_user: UserNotFound": 1,
+    }
+
+
+async def test_each_retry_leaves_a_line(asleep: AsleepClient, vendor: Any) -> None:
+    """It tells what went wrong before it, and how long was waited."""
+    vendor.says(refusal(503, "about user-1"), httpx.ReadTimeout("slow"), GOOD)
+    with capture_logs() as lines:
+        await asleep.get_user("user-1")
+    told = [line for line in lines if line["event"] == "asleep_retry"]
+    assert [(t["attempt"], t["error"], t["cause"], t["endpoint"]) for t in told] == [
+        (2, "ServerError", 503, "get_user"),
+        (3, "ConnectionFailed", "ReadTimeout", "get_user"),
+    ]
+    assert all(line["wait_s"] >= 0 for line in told)
+    assert "user-1" not in str(told)
+
+
+async def test_waits_are_counted(
+    asleep: AsleepClient, vendor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between attempts, and for the budget."""
+
+    async def holds_back() -> None:
+        await asyncio.sleep(0.01)
+
+    for name, wait_s in (("wait_initial", 0.01), ("wait_max", 0.01), ("wait_jitter", 0)):
+        monkeypatch.setitem(SCHEDULE, name, wait_s)
+    monkeypatch.setattr(asleep._call._budget, "acquire", holds_back)
+    vendor.says(refusal(500, "x"), GOOD)
+    with stamina.set_testing(False):
+        await asleep.get_user("u")
+    assert asleep.counters.retry_wait_s >= 0.01
+    assert asleep.counters.held_back_s >= 0.02
+
+
+async def test_an_attempt_goes_by_the_schedule_from_the_first_on(
+    vendor: Any, asleep: AsleepClient
+) -> None:
+    """The first attempt is one of the schedule's, although it needs none of it."""
+    vendor.says(*[refusal(500, "x")] * (ATTEMPTS - 1), GOOD)
+    assert (await asleep.get_user("u")).result.user_id == "u"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from asleep_pipeline.asleep import AsleepClient, AsleepError
 
 CANARY = SecretStr("canary-8f2c1e")
+TESTS = Path(__file__).parent
 
 
 def quoting(status: int) -> Callable[[httpx.Request], httpx.Response]:
@@ -41,7 +42,8 @@ def told(error: BaseException) -> str:
     )
     while summary:
         lines.append(str(summary))
-        lines.extend(str(frame.locals) for frame in summary.stack if __file__ != frame.filename)
+        ours = [frame for frame in summary.stack if str(TESTS) not in frame.filename]
+        lines.extend(str(frame.locals) for frame in ours)
         summary = summary.__cause__ or summary.__context__
     return "\n".join(lines)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
 from typing import Any
 
 import pytest
@@ -19,42 +18,9 @@ from asleep_pipeline.asleep import (
     _http,
 )
 from asleep_pipeline.asleep._http import Request, Wire
+from asleep_pipeline_tests.asleep.raw_server import BODY, WHOLE, Server, head
 
 ATTEMPTS = 4
-BODY = json.dumps({"detail": "OK", "result": {"user_id": "u"}}).encode()
-
-
-def head(*lines: str, status: str = "200 OK") -> bytes:
-    """The head of an answer."""
-    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
-
-
-WHOLE = head(f"content-length: {len(BODY)}") + BODY
-
-
-class Server:
-    """Gives each connection the next of some raw answers, then the last one again."""
-
-    def __init__(self, *answers: bytes) -> None:
-        self._answers = list(answers)
-        self.heads: list[bytes] = []
-        self.connections = 0
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        while asked := await self._head(reader):
-            self.heads.append(asked)
-            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-            writer.write(answer)
-            await writer.drain()
-            if answer != WHOLE:
-                return
-
-    async def _head(self, reader: asyncio.StreamReader) -> bytes:
-        try:
-            return await reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return b""
 
 
 @pytest.mark.parametrize(
@@ -69,6 +35,10 @@ class Server:
         ),
         pytest.param(
             head("content-encoding: gzip", "content-length: 5") + b"xxxxx", id="gzip broken"
+        ),
+        pytest.param(
+            head("content-encoding: gzip", "connection: close") + gzip.compress(BODY)[:-1],
+            id="gzip without its checksum",
         ),
     ],
 )
@@ -213,7 +183,8 @@ async def test_ids_cross_the_wire_quoted(serve: Any) -> None:
     """The request line holds the id as one segment, and the header holds it as UTF-8."""
     server = Server(WHOLE)
     async with serve(server) as base_url, AsleepClient("k", base_url=base_url) as client:
-        await client.get_session("é", "../ai/v1/users?x=1#y")
+        await client.get_session("é", "../ai/v1/users?x=1#y;z+%2F")
     first, _, rest = server.heads[0].partition(b"\r\n")
-    assert first == b"GET /data/v3/sessions/..%2Fai%2Fv1%2Fusers%3Fx%3D1%23y HTTP/1.1"
+    path = b"/data/v3/sessions/..%2Fai%2Fv1%2Fusers%3Fx%3D1%23y%3Bz%2B%252F"
+    assert first == b"GET " + path + b" HTTP/1.1"
     assert "x-user-id: é\r\n".encode() in rest.lower()

@@ -40,7 +40,7 @@ def known(of: SessionItem, **changes: Any) -> KnownDetail:
 def wants(of: SessionItem, detail: KnownDetail | None, *listed: str, refetch: bool = False) -> bool:
     """Whether it is asked for, with a recompute window of a week; list rows are of today."""
     rows: dict[str | None, datetime | None] = dict.fromkeys(listed, NOW)
-    return wants_detail(of, detail, rows, now=NOW, recompute_days=7, refetch=refetch)
+    return wants_detail(of, list_hash(of), detail, rows, now=NOW, recompute_days=7, refetch=refetch)
 
 
 @pytest.mark.parametrize("state", ["OPEN", "CLOSED"])
@@ -100,7 +100,7 @@ def test_a_session_that_was_taken_up_again_since_its_webhook_is_asked_for() -> N
     unasked, closed = known(item(), list_hash=None), list_hash(item(state="CLOSED"))
     assert wants(item(), unasked, closed)
     before: dict[str | None, datetime | None] = {closed: unasked.fetched_at - timedelta(hours=1)}
-    assert not wants_detail(item(), unasked, before, now=NOW, recompute_days=7)
+    assert not wants_detail(item(), list_hash(item()), unasked, before, now=NOW, recompute_days=7)
 
 
 def test_a_webhook_of_a_settled_session_is_news() -> None:

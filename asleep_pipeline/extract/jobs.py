@@ -1,0 +1,40 @@
+"""Work that brings more work, a few pieces at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+Job = Callable[[], Awaitable[None]]
+
+
+class Jobs:
+    """A stack: what a job adds is done before what was waiting, so little waits at any time.
+
+    A task for each piece would cost as much as a seventh of its request.
+    """
+
+    def __init__(self) -> None:
+        self._stack: asyncio.LifoQueue[Job] = asyncio.LifoQueue()
+
+    def add(self, job: Job) -> None:
+        """Have a job done; a job may add others."""
+        self._stack.put_nowait(job)
+
+    async def run(self, *, at_once: int) -> None:
+        """Do all jobs, `at_once` of them side by side.
+
+        Raises:
+            ExceptionGroup: Of the first error of a job, which ends all others.
+        """
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(self._work()) for _ in range(at_once)]
+            await self._stack.join()
+            for worker in workers:
+                worker.cancel()
+
+    async def _work(self) -> None:
+        while True:
+            job = await self._stack.get()
+            await job()
+            self._stack.task_done()
