@@ -19,18 +19,29 @@ from asleep_pipeline.lake.users import LakeUser
 log = structlog.get_logger(__name__)
 
 Ask = Callable[[LakeUser, AsleepClient], Awaitable[None]]
-StopsEveryone = (StopError, CircuitOpen)
+StopsAll = (StopError, CircuitOpen)
+"""Errors after which no request for the same organisation will work."""
 
 
 @dataclass(slots=True)
 class Crowd:
-    """How the users of one run fared; `gone` are those whom the API does not know any more."""
+    """How the users of one run fared.
+
+    Attributes:
+        users: How many there are.
+        done: Those who were asked about.
+        failed: Those of them whose answers could not be had.
+        gone: Those whom the API does not know any more.
+        failures: Errors by endpoint and kind.
+        stopped: What ended the requests of an organisation; the others go on.
+    """
 
     users: int = 0
     done: int = 0
     failed: int = 0
     gone: list[LakeUser] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    stopped: dict[str, AsleepError] = field(default_factory=dict)
 
     def distrust_if_all_are_gone(self) -> None:
         """Count the users as failed when the API knows none of several: a sign of the wrong key."""
@@ -49,6 +60,21 @@ class Crowd:
             self.failed += 1
         self.note(error.endpoint, error)
 
+    def stop(self, user: LakeUser, error: AsleepError) -> None:
+        """Ask about nobody else of the user's organisation."""
+        self.note(error.endpoint, error)
+        self.stopped.setdefault(user.org_id, error)
+
+    def raise_if_stopped(self) -> None:
+        """Raise the first error that ended an organisation's requests, now that the others are done.
+
+        Raises:
+            StopError: The key, the plan or the quota forbids any request.
+            CircuitOpen: The service fails for everyone.
+        """
+        for error in self.stopped.values():
+            raise error
+
     def note(self, endpoint: str, error: AsleepError) -> None:
         """Count an error by endpoint and kind."""
         self.failures[f"{endpoint}: {type(error).__name__}"] += 1
@@ -66,12 +92,15 @@ async def ask_everyone(
     """Call `ask` for every user, `at_once` of them side by side.
 
     Raises:
-        ExceptionGroup: Of an error that stops everyone (key, plan, quota, service) or of ours.
+        StopError: The key, the plan or the quota forbids any request for an organisation.
+        CircuitOpen: The service fails for everyone of an organisation.
+        ExceptionGroup: Of an error of ours.
     """
     todo = iter(users)
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
             group.create_task(_work(todo, client_of, ask, crowd, on_progress))
+    crowd.raise_if_stopped()
 
 
 async def _work(
@@ -82,10 +111,13 @@ async def _work(
     on_progress: Callable[[], None],
 ) -> None:
     for user in todo:
+        if user.org_id in crowd.stopped:
+            continue
         try:
             await ask(user, client_of(user.org_id))
-        except StopsEveryone:
-            raise
+        except StopsAll as error:
+            crowd.stop(user, error)
+            continue
         except AsleepError as error:
             crowd.meets(user, error)
         crowd.done += 1
@@ -132,7 +164,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(work)
-    except* (*StopsEveryone, LakeError) as errors:
+    except* (*StopsAll, LakeError) as errors:
         raise _first(errors) from None
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from asleep_pipeline.asleep import AsleepClient, AsleepError, SessionNotFound
 from asleep_pipeline.extract.answers import Chunks
 from asleep_pipeline.extract.clients import Clients
-from asleep_pipeline.extract.crowd import Crowd, StopsEveryone, ask_all
+from asleep_pipeline.extract.crowd import Crowd, StopsAll, ask_all
 from asleep_pipeline.extract.details import AskedSession, detail_row, vanished_row
 from asleep_pipeline.extract.plan import COMPLETE
 from asleep_pipeline.lake.ducklake import Lake
@@ -90,7 +90,7 @@ class _Reread:
     def everyone(self, clients: Clients, on_progress: Callable[[Crowd], None]) -> None:
         try:
             ask_all(clients, self.asked, self._user, self.report.crowd, on_progress)
-        except StopsEveryone as error:
+        except StopsAll as error:
             self.report.stopped_by = error
         finally:
             self.chunks.flush()
@@ -112,7 +112,7 @@ class _Reread:
         except SessionNotFound as error:
             self._keep(vanished_row(asked, error, shards=shards, at=datetime.now(UTC)))
             self.report.vanished += 1
-        except StopsEveryone:
+        except StopsAll:
             raise
         except AsleepError as error:
             self.report.failed += 1

@@ -20,7 +20,7 @@ from asleep_pipeline.asleep import (
 )
 from asleep_pipeline.extract.answers import Chunks, raw_row
 from asleep_pipeline.extract.clients import ClientOf, Clients
-from asleep_pipeline.extract.crowd import Crowd, StopsEveryone, run
+from asleep_pipeline.extract.crowd import Crowd, StopsAll, run
 from asleep_pipeline.extract.details import AskedSession, detail_row, vanished_row
 from asleep_pipeline.extract.jobs import Jobs
 from asleep_pipeline.extract.known import Known, read_known
@@ -149,6 +149,7 @@ class _Pull:
         async with self.clients.open() as client_of:
             for first in range(0, len(users), USERS_AT_A_TIME):
                 await self._group(users[first : first + USERS_AT_A_TIME], client_of)
+        self.report.crowd.raise_if_stopped()
 
     async def _group(self, users: Sequence[LakeUser], client_of: ClientOf) -> None:
         known = read_known(self.chunks.lake, users, self.shard, self.window.start, self.window.end)
@@ -160,12 +161,15 @@ class _Pull:
 
     async def _user(self, user: LakeUser, client_of: ClientOf, known: Known, jobs: Jobs) -> None:
         """List the user's sessions, and have the details asked for that may hold news."""
+        if user.org_id in self.report.crowd.stopped:
+            return
         asleep = client_of(user.org_id)
         wanted: list[_Wanted] = []
         try:
             listed = await self._listing(user, asleep, known)
-        except StopsEveryone:
-            raise
+        except StopsAll as error:
+            self.report.crowd.stop(user, error)
+            return
         except AsleepError as error:
             self.report.crowd.meets(user, error)
         else:
@@ -215,13 +219,16 @@ class _Pull:
 
     async def _detail(self, wanted: _Wanted, asleep: AsleepClient, rest: _Rest) -> None:
         asked, shards = wanted.asked, self.chunks.lake.shards
+        if asked.user.org_id in self.report.crowd.stopped:
+            return
         try:
             answer = await asleep.get_session(asked.user.user_id, asked.session_id)
         except SessionNotFound as error:
             self.chunks.add(vanished_row(asked, error, shards=shards, at=datetime.now(UTC)))
             self.report.details_vanished += 1
-        except StopsEveryone:
-            raise
+        except StopsAll as error:
+            self.report.crowd.stop(asked.user, error)
+            return
         except AsleepError as error:
             self.report.details_failed += 1
             self.report.crowd.note("get_session", error)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
+import polars as pl
 import pytest
+from pydantic import SecretStr
 
-from asleep_pipeline.asleep import CircuitOpen
+from asleep_pipeline.asleep import CircuitOpen, Unauthorized
 from asleep_pipeline.extract import answers
 from asleep_pipeline.extract.averages import pull_averages
+from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.extract.crowd import Crowd, run
+from asleep_pipeline.extract.sessions import Window, pull_sessions
+from asleep_pipeline.lake.users import put_users
 from asleep_pipeline.simulator import Faults
 from asleep_pipeline_tests.small_world import FIRST, TODAY, SmallWorld
 
@@ -72,6 +78,54 @@ def test_a_service_that_fails_for_everyone_stops_the_pull(
     with pytest.raises(CircuitOpen):
         world.pull(FIRST, TODAY)
     assert world.lake.frame("SELECT * FROM users WHERE deleted_at IS NOT NULL").is_empty()
+
+
+def two_organisations(world: SmallWorld) -> Clients:
+    """Clients of a world whose first user belongs to an organisation with a key that was revoked."""
+    first = world.sim.world.people[0].user_id
+    roster = pl.DataFrame(
+        [
+            {"user_id": p.user_id, "org_id": "clinic" if p.user_id == first else "default"}
+            for p in world.sim.world.people
+        ]
+    )
+    put_users(world.lake, roster, now=world.sim.clock.now())
+    clients = world.clients()
+    return replace(clients, keys={**clients.keys, "clinic": SecretStr("revoked")})
+
+
+def test_one_organisation_s_trouble_is_not_another_s(world: SmallWorld) -> None:
+    """Everybody else is pulled to the end; then the run fails for what the first one met."""
+    clients = two_organisations(world)
+    with pytest.raises(Unauthorized):
+        pull_sessions(
+            world.lake,
+            clients,
+            Window(FIRST, TODAY),
+            shard=0,
+            now=world.sim.clock.now(),
+            recompute_days=7,
+        )
+    pulled = world.lake.frame("SELECT DISTINCT user_id FROM raw")["user_id"].to_list()
+    others = [person.user_id for person in world.sim.world.people[1:]]
+    assert sorted(pulled) == sorted(others)
+    assert clients.failures == {"list_sessions: Unauthorized": 1}
+
+
+def test_one_organisation_s_averages_do_not_wait_for_another_s(world: SmallWorld) -> None:
+    """The averages of everybody else are kept."""
+    clients = two_organisations(world)
+    with pytest.raises(Unauthorized):
+        pull_averages(
+            world.lake,
+            clients,
+            APRIL,
+            shard=0,
+            fallbacks=world.platform.fallbacks(world.lake),
+            now=world.sim.clock.now(),
+            recompute_days=7,
+        )
+    assert world.lake.frame("SELECT * FROM raw").height == len(world.sim.world.people) - 1
 
 
 def test_final_averages_are_asked_for_once(world: SmallWorld) -> None:
