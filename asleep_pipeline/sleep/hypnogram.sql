@@ -10,7 +10,7 @@ CREATE OR REPLACE MACRO occurrences(series, piece) AS
 
 -- From the first epoch asleep to the last one; empty where nobody slept.
 CREATE OR REPLACE MACRO sleep_period(series) AS
-    regexp_extract(series, '[LDR](?:.*[LDR])?');
+    trim(series, 'WU');
 
 -- Epochs from the start to the first one asleep; NULL where nobody slept.
 CREATE OR REPLACE MACRO epochs_to_sleep(series) AS

@@ -1,9 +1,23 @@
 -- Sessions of `scope` (user_id, session_id), which holds whole nights: siblings decide together
 -- which of them is the main sleep.
 
+-- Without the stages: it is read several times.
 WITH told AS (
-    SELECT s.*, hypnogram(sleep_stages) AS series
+    SELECT s.* EXCLUDE (sleep_stages, breath_stages, snoring_stages)
     FROM sessions AS s
+    SEMI JOIN scope USING (user_id, session_id)
+),
+
+written AS (
+    SELECT
+        user_id,
+        session_id,
+        has_stat,
+        time_in_light,
+        breath_stages,
+        snoring_stages,
+        hypnogram(sleep_stages) AS series
+    FROM sessions
     SEMI JOIN scope USING (user_id, session_id)
 ),
 
@@ -47,11 +61,11 @@ in_epochs AS (
         occurrences(series, 'RL') AS rem_to_light,
         occurrences(series, 'RD') AS rem_to_deep,
         CASE
-            WHEN regexp_matches(series, '[DR]') THEN 4
+            WHEN contains(series, 'D') OR contains(series, 'R') THEN 4
             WHEN has_stat AND time_in_light IS NOT NULL THEN 4
             WHEN has_stat AND contains(series, 'L') THEN 2
         END AS stage_levels
-    FROM told
+    FROM written
 ),
 
 of_period AS (
@@ -60,10 +74,15 @@ of_period AS (
         light + deep + rem AS asleep,
         length(period) AS period_epochs,
         occurrences(period, 'W') AS wake_inside,
-        cycle_ends(rem_clusters(period)) AS ends,
+        rem_clusters(period) AS clusters,
         hypnogram(snoring_stages[before_sleep + 1:before_sleep + length(period)]) AS snoring,
         hypnogram(breath_stages[before_sleep + 1:before_sleep + length(period)]) AS breath
     FROM in_epochs
+),
+
+-- By itself: a macro writes what it is given wherever it speaks of it.
+in_cycles AS (
+    SELECT * EXCLUDE (clusters), cycle_ends(clusters) AS ends FROM of_period
 ),
 
 -- Without the long texts. Where nobody slept, what needs sleep is NULL.
@@ -125,7 +144,7 @@ measured AS (
             WHEN asleep > 0 THEN 30 * (occurrences(breath, 'L') + occurrences(breath, 'D'))
         END AS unstable_breath_s,
         CASE WHEN asleep > 0 THEN len(regexp_extract_all(breath, '[LD]+')) END AS unstable_breath_episodes
-    FROM of_period
+    FROM in_cycles
 ),
 
 placed AS (
