@@ -4,8 +4,8 @@ The vendor publishes no rate, so it is learned: nothing is held back until the A
 refusal marks the pace at which it came, and the pace then follows a cubic curve, as TCP CUBIC
 does: from nine tenths of the mark it rises to just below it within half a minute, stays there,
 and leaves it behind ever faster: the mark is passed after 53 s, doubled after 104 s, tenfold after
-182 s. Soon after another refusal the cut is to half of the mark, so a limit that falls to a tenth is
-followed within 15 s. The first refusal tells little, as what was seen before it may be too short a
+182 s. A refusal soon after another cuts deeper, down to half, so a limit that falls to a tenth is
+followed within 20 s. The first refusal tells little, as what was seen before it may be too short a
 time: the pace begins at half of it, but passes it after 7 s and is tenfold after 18 s. What one
 process learns holds for all, through one row of a SQLite file.
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 LONGEST_PAUSE_S: Final = 60.0
 _SLOWEST_PER_S: Final = 0.1
 _CUT: Final = 0.9
-_DEEP_CUT: Final = 0.5
+_DEEPEST_CUT: Final = 0.5
 _PLATEAU: Final = 0.97
 _PLATEAU_S: Final = 30.0
 _GUESS_S: Final = 5.0
@@ -44,7 +44,7 @@ _FORGET_MS: Final = 600_000
 # Refusals of requests that were under way when the pace was cut say nothing new.
 _ONE_REFUSAL_MS: Final = 1_000
 # A refusal so soon after the last one says that the cut was too small.
-_SOON_MS: Final = 3_000
+_SOON_MS: Final = 2_000
 # An event loop that wakes up late, as on a busy machine, may catch up so much.
 _CATCH_UP_US: Final = 250_000
 # A second, wherever in a slot it begins, and one slot for the network.
@@ -151,14 +151,20 @@ def refuse(pace: Pace, now_ms: int, ceiling_per_s: float | None, pause_s: float)
     if 0 <= elapsed_ms < _ONE_REFUSAL_MS:
         return paused
     known_per_s = allowed(pace, now_ms, ceiling_per_s)
-    is_foretold = known_per_s is not None and not 0 <= elapsed_ms < _SOON_MS
     return msgspec.structs.replace(
         paused,
         learned_per_s=_mark(known_per_s, max(1.0, pace.taken, pace.busiest)),
         refused_ms=now_ms,
-        cut=_CUT if is_foretold else _DEEP_CUT,
+        cut=_cut(pace, elapsed_ms, known_per_s),
         plateau_s=_GUESS_S if known_per_s is None else _PLATEAU_S,
     )
+
+
+def _cut(pace: Pace, elapsed_ms: int, known_per_s: float | None) -> float:
+    """Deepest at the first refusal; each one soon after another squares the cut."""
+    if known_per_s is None:
+        return _DEEPEST_CUT
+    return max(_DEEPEST_CUT, pace.cut**2) if 0 <= elapsed_ms < _SOON_MS else _CUT
 
 
 def _mark(known_per_s: float | None, seen_per_s: float) -> float:

@@ -80,6 +80,16 @@ def test_refusal_that_was_foretold_cuts_a_tenth() -> None:
     assert allowed(pace, START_MS, None) == pytest.approx(0.9 * before)
 
 
+def test_refusal_soon_after_another_cuts_deeper() -> None:
+    """Each one within two seconds of the last squares the cut, down to a half."""
+    pace = Pace(learned_per_s=100, refused_ms=START_MS - 40_000, busiest=100)
+    cuts = []
+    for second in range(5):
+        pace = refuse(pace, START_MS + 1000 * second, None, 0)
+        cuts.append(round(pace.cut, 2))
+    assert cuts == [0.9, 0.81, 0.66, 0.5, 0.5]
+
+
 def test_pace_that_was_hardly_used_is_halved_at_least() -> None:
     """What was allowed and not asked for says little about what the API takes."""
     pace = Pace(learned_per_s=100, refused_ms=START_MS - 30_000)

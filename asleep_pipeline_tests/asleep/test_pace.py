@@ -174,11 +174,11 @@ def test_unknown_limit_is_found_and_used(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("limit", "within_s"), [(5, 15), (500, 180)])
+@pytest.mark.parametrize(("limit", "within_s"), [(5, 20), (500, 180)])
 def test_changed_limit_is_followed(
     kind: type[TokenBucket | FixedWindow | SlidingWindow], limit: int, within_s: int
 ) -> None:
-    """A limit that falls to a tenth is reached within 15 s, one that rises tenfold within 180 s."""
+    """A limit that falls to a tenth is reached within 20 s, one that rises tenfold within 180 s."""
     vendor, sync = kind(50), busy(500, 200, None)
     reached: list[float] = []
 
