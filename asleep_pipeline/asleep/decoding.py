@@ -19,6 +19,7 @@ from asleep_pipeline.asleep.errors import UnreadableAnswer
 from asleep_pipeline.asleep.models import (
     AverageStats,
     CreatedUser,
+    LeanSession,
     Record,
     Session,
     SessionPage,
@@ -59,6 +60,19 @@ def decode_session_page(body: bytes) -> SessionPage:
 def decode_session(body: bytes) -> Session:
     """Decode an answer of get-session."""
     return _decode(body, Session, "get_session")
+
+
+def decode_lean_session(body: bytes) -> LeanSession | None:
+    """Decode an answer of get-session but for its stages, in a third of the time.
+
+    None when it is not in the contract's own words, which `decode_session` may understand. The
+    stages are any JSON that is well-formed.
+    """
+    try:
+        envelope: _Envelope[LeanSession] = _fast(LeanSession).decode(body)
+    except (ValueError, RecursionError):
+        return None
+    return envelope.result
 
 
 def decode_average_stats(body: bytes) -> AverageStats:

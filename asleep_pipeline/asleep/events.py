@@ -168,6 +168,11 @@ def read_session(body: bytes) -> Session:
     return decode_session(msgspec.json.encode({"result": result}))
 
 
+def is_id(text: str) -> bool:
+    """Whether the lake can hold it as an id: a NUL would cut its catalog's queries short."""
+    return text != "" and text.isprintable() and len(text) <= LONGEST_ID
+
+
 def started_by_id(session_id: str) -> datetime | None:
     """The start, UTC, that the vendor writes into its session ids; None in an id without."""
     found = _STARTED.match(session_id)
@@ -207,8 +212,7 @@ def _described(said: _Envelope) -> Event:
 
 
 def _id(text: str | None) -> str | None:
-    """An id that the lake can hold: a NUL would cut its catalog's queries short."""
-    return text if text and text.isprintable() and len(text) <= LONGEST_ID else None
+    return text if text and is_id(text) else None
 
 
 def _version(said: _Envelope) -> str:

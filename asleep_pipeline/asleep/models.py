@@ -15,7 +15,7 @@ from __future__ import annotations
 from datetime import date, datetime, time
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 # A value beyond this cannot be a fraction that was rounded, so it is a percent.
 LARGEST_FRACTION = 1.005
@@ -160,12 +160,8 @@ class Stat(Statistics, frozen=True, kw_only=True):
     sleep_cycle_time: list[Instant] | None = None
 
 
-class SessionDetail(Record, frozen=True, kw_only=True):
-    """The session itself, with its stages (one value per 30 s from ``start_time``).
-
-    ``sleep_stages``: -1 unknown, 0 wake, 1 light (or asleep, on a 2-stage plan), 2 deep, 3 REM;
-    ``breath_stages``: 0 stable, 1 unstable; ``snoring_stages``: 0 no, 1 snoring.
-    """
+class SessionFacts(Record, frozen=True, kw_only=True):
+    """The session itself, without its stages."""
 
     id: str
     state: str
@@ -173,24 +169,52 @@ class SessionDetail(Record, frozen=True, kw_only=True):
     end_time: Instant | None = None
     unexpected_end_time: Instant | None = None
     created_timezone: str | None = None
+
+
+class SessionDetail(SessionFacts, frozen=True, kw_only=True):
+    """The session itself, with its stages (one value per 30 s from ``start_time``).
+
+    ``sleep_stages``: -1 unknown, 0 wake, 1 light (or asleep, on a 2-stage plan), 2 deep, 3 REM;
+    ``breath_stages``: 0 stable, 1 unstable; ``snoring_stages``: 0 no, 1 snoring.
+    """
+
     sleep_stages: list[int] | None = None
     breath_stages: list[int] | None = None
     snoring_stages: list[int] | None = None
 
 
-class Session(Record, frozen=True, kw_only=True):
-    """A session with its statistics.
+class LeanDetail(SessionFacts, frozen=True, kw_only=True):
+    """The session itself, its stages still JSON: empty where they are absent."""
+
+    sleep_stages: Raw = field(default_factory=Raw)
+    breath_stages: Raw = field(default_factory=Raw)
+    snoring_stages: Raw = field(default_factory=Raw)
+
+
+class SessionResult(Record, frozen=True, kw_only=True):
+    """What is said around a session, and its statistics.
 
     ``stat`` is None while the session is not COMPLETE, and for reasons that ``peculiarities``
     names. ``missing_data_ratio`` is the fraction of the recording that was lost.
     """
 
-    session: SessionDetail
     timezone: str | None = None
     peculiarities: list[str] = field(default_factory=list)
     missing_data_ratio: Fraction | None = None
     stat: Stat | None = None
     readings: tuple[str, ...] = field(default=(), name="$readings")
+
+
+class Session(SessionResult, frozen=True, kw_only=True):
+    """A session with its statistics, whole."""
+
+    session: SessionDetail
+
+
+class LeanSession(SessionResult, frozen=True, kw_only=True):
+    """A session with its statistics, for who reads thousands: see `LeanDetail`."""
+
+    session: LeanDetail
 
 
 class Period(Record, frozen=True, kw_only=True):

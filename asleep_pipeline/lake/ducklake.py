@@ -162,13 +162,23 @@ class Lake:
                 fix="Check the free space and the folder's rights, then run it again.",
             ) from error
 
+    def _use(self, con: duckdb.DuckDBPyConnection) -> None:
+        try:
+            con.execute("USE lake")
+        except duckdb.Error as error:
+            # Reading the catalog takes some room beside it, and DuckLake's error has no class.
+            raise LakeError(
+                f"The lake at {self.root} cannot be read: {_first_line(error)}",
+                fix="Check the free space and the folder's rights, then run it again.",
+            ) from error
+        con.execute("SET TimeZone = 'UTC'")
+
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of its own to this process's one DuckDB; what it leaves open is undone."""
         con = _attached(self).cursor()
         try:
-            con.execute("USE lake")
-            con.execute("SET TimeZone = 'UTC'")
+            self._use(con)
             yield con
         finally:
             con.close()

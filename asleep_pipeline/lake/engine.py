@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import duckdb
 
 from asleep_pipeline.errors import LakeError
 
+# Two threads on the two halves of one core take twice the CPU time, twice the memory, and as long.
+_THREADS = max(1, (os.cpu_count() or 1) // 2)
 _EXTENSIONS = ("ducklake", "sqlite_scanner")
 
 
@@ -23,6 +26,9 @@ def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     """
     con = duckdb.connect(str(path) if path else ":memory:")
     con.execute("SET TimeZone = 'UTC'")
+    con.execute(f"SET threads = {_THREADS}")
+    # It would keep files that are read once, and those that are gone, for as long as the process lives.
+    con.execute("SET enable_external_file_cache = false")
     for name in _EXTENSIONS:
         con.load_extension(str(_extension_file(name)))
     return con

@@ -16,6 +16,7 @@ from asleep_pipeline.lake.ducklake import insert
 from asleep_pipeline.lake.tables import PROGRESS
 
 BATCH_ANSWERS = 5_000
+_SLICE_ANSWERS = 250
 
 
 def unread_batches(
@@ -32,6 +33,19 @@ def unread_batches(
     Yields:
         Rows of `raw` with `rowid` and `snapshot_id`, in the order of commits.
     """
+    for slices in unread_slices(con, stream, shard, endpoints):
+        yield pl.concat(slices).sort("rowid")
+
+
+def unread_slices(
+    con: duckdb.DuckDBPyConnection, stream: str, shard: int, endpoints: Sequence[str]
+) -> Iterator[Iterator[pl.DataFrame]]:
+    """`unread_batches` without ever holding all bodies of a batch.
+
+    Yields:
+        Each batch in slices of some hundred rows, in no order; to be read to the end before the
+        connection is asked for anything else.
+    """
     params = {"shard": shard, "after": _read_up_to(con, stream, shard), "of": list(endpoints)}
     commits = con.execute(
         """
@@ -42,17 +56,17 @@ def unread_batches(
         params,
     ).fetchall()
     for span in _spans(commits):
-        yield con.execute(
+        reader = con.execute(
             """
             SELECT *, rowid, snapshot_id FROM lake.raw
             WHERE shard = $shard AND rowid > $after AND list_contains($of, endpoint)
               AND snapshot_id BETWEEN $first AND $last
               -- Says nothing new, but files know it: the others are not opened.
               AND fetched_at BETWEEN $since AND $until
-            ORDER BY rowid
             """,
             params | span,
-        ).pl()
+        ).to_arrow_reader(_SLICE_ANSWERS)
+        yield (pl.DataFrame(rows) for rows in reader)
 
 
 def shards_with_unread(

@@ -10,14 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from asleep_pipeline.asleep import Session, SessionItem, Stat
+from asleep_pipeline.asleep import SessionItem, Stat
+from asleep_pipeline.asleep.events import is_id
+from asleep_pipeline.normalise.details import KNOWN_STAGES, Detail
 
 STATES = frozenset({"OPEN", "CLOSED", "COMPLETE"})
-_STAGES = {
-    "sleep_stages": frozenset({-1, 0, 1, 2, 3}),
-    "breath_stages": frozenset({-1, 0, 1, 2}),
-    "snoring_stages": frozenset({-1, 0, 1}),
-}
 # Beyond these years is a clock that was never set; at the ends of the calendar a zone overflows.
 _EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _MONTH_S = 31 * 24 * 3600
@@ -27,7 +24,6 @@ _RATIO_MAX = 1.005
 _SCORE_MAX = 100
 _COUNT_MAX = 1_000_000
 _NOT_NUMBERS = {"extra", "sleep_time", "wake_time", "breathing_pattern", "sleep_cycle_time"}
-_NUMBERS = tuple(name for name in Stat.__struct_fields__ if name not in _NOT_NUMBERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +36,8 @@ class Broken:
 
 def broken_by_item(item: SessionItem) -> Iterator[Broken]:
     """The rules that a list row breaks."""
+    if not is_id(item.session_id):
+        yield _broken("session_id is an id", ascii(item.session_id))
     moments = (item.session_start_time, item.session_end_time, item.unexpected_end_time)
     yield from _broken_by_moments(moments)
     if item.state not in STATES:
@@ -54,14 +52,14 @@ def broken_by_item(item: SessionItem) -> Iterator[Broken]:
         yield _broken("last_received_seq_num is a chunk's number", item.last_received_seq_num)
 
 
-def broken_by_session(session: Session, *, asked_for: str) -> Iterator[Broken]:
+def broken_by_detail(detail: Detail, *, asked_for: str) -> Iterator[Broken]:
     """The rules that a session's detail breaks.
 
     Args:
-        session: The detail.
+        detail: The detail.
         asked_for: The session id that was asked for.
     """
-    about = session.session
+    session, about = detail.result, detail.session
     yield from _broken_by_moments((about.start_time, about.end_time, about.unexpected_end_time))
     if about.id != asked_for:
         yield _broken("the answer is about the session that was asked for", about.id)
@@ -73,8 +71,9 @@ def broken_by_session(session: Session, *, asked_for: str) -> Iterator[Broken]:
         yield _broken("a COMPLETE session has an end", None)
     if session.missing_data_ratio is not None and not 0 <= session.missing_data_ratio <= 1:
         yield _broken("missing_data_ratio is 0 to 1", session.missing_data_ratio)
-    for name, allowed in _STAGES.items():
-        unknown = set(getattr(about, name) or ()) - allowed
+    for name, stages in detail.stages.items():
+        # Packed ones are known.
+        unknown = set(stages) - KNOWN_STAGES[name] if isinstance(stages, list) else ()
         if unknown:
             yield _broken(f"{name} holds known stages", sorted(unknown))
     if session.stat is not None:
@@ -94,10 +93,10 @@ def _broken_by_moments(moments: Iterable[datetime | None]) -> Iterator[Broken]:
 
 def _broken_by_stat(stat: Stat) -> Iterator[Broken]:
     yield from _broken_by_moments((stat.sleep_time, stat.wake_time, *(stat.sleep_cycle_time or ())))
-    for name in _NUMBERS:
+    for name, largest in _LARGEST.items():
         value = getattr(stat, name)
-        if not _fits(value, _largest(name)):
-            yield _broken(f"{name} is 0 to {_largest(name):g}", value)
+        if value is not None and not 0 <= value <= largest:
+            yield _broken(f"{name} is 0 to {largest:g}", value)
 
 
 def _largest(name: str) -> float:
@@ -106,6 +105,9 @@ def _largest(name: str) -> float:
     if name == "sleep_index":
         return _SCORE_MAX
     return _COUNT_MAX if name.endswith(("_count", "_index")) else _MONTH_S
+
+
+_LARGEST = {name: _largest(name) for name in Stat.__struct_fields__ if name not in _NOT_NUMBERS}
 
 
 def _fits(value: float | None, largest: float) -> bool:

@@ -12,34 +12,27 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from asleep_pipeline.asleep import (
-    Session,
-    SessionItem,
-    UnreadableAnswer,
-    decode_session,
-    decode_session_page,
-)
-from asleep_pipeline.asleep.events import read_session
+from asleep_pipeline.asleep import SessionItem, UnreadableAnswer, decode_session_page
+from asleep_pipeline.asleep.events import is_id
 from asleep_pipeline.lake.ducklake import Lake, delete_keys, insert
-from asleep_pipeline.lake.progress import mark_read, unread_batches
+from asleep_pipeline.lake.progress import mark_read, unread_slices
 from asleep_pipeline.lake.tables import QUARANTINE, SESSIONS
+from asleep_pipeline.normalise.details import Detail, Reading, read_body
 from asleep_pipeline.normalise.fold import DetailAnswer, Entry, Fold, Key, Listing
 from asleep_pipeline.normalise.rows import SessionParts, session_rows
-from asleep_pipeline.normalise.rules import Broken, broken_by_item, broken_by_session
+from asleep_pipeline.normalise.rules import Broken, broken_by_detail, broken_by_item
 from asleep_pipeline.normalise.stored import (
     DETAILS,
     FOUND,
-    PULLED,
-    PUSHED,
     Body,
     Surroundings,
     detail_answer,
+    is_anything_aside,
 )
 from asleep_pipeline.zones.fallbacks import ZoneFallbacks, read_fallbacks
 
 STREAM = "sessions"
 _ENDPOINTS = ("list_sessions", *DETAILS)
-_DECODERS: dict[str, Callable[[bytes], Session]] = {PULLED: decode_session, PUSHED: read_session}
 _WINDOWS = {"user_id": pl.String, "window_start": pl.Date, "window_end": pl.Date}
 Event = Listing | DetailAnswer
 
@@ -69,7 +62,7 @@ class _Batch:
     rules: pl.DataFrame
     report: NormaliseReport
     around: Surroundings
-    bodies: dict[str, Body] = field(default_factory=dict)
+    readings: dict[str, Reading]
     relisted: list[tuple[str, date, date]] = field(default_factory=list)
     quarantine: list[dict[str, Any]] = field(default_factory=list)
 
@@ -105,16 +98,30 @@ def read_new_answers(
     report = NormaliseReport()
     fallbacks = read_fallbacks(con, organisations, default_zone)
     rules = con.execute("SELECT tz, utc_from, offset_s FROM lake.tz_rules").pl()
-    for answers in unread_batches(con, STREAM, shard, _ENDPOINTS):
-        around = Surroundings(con, shard, answers["rowid"][0], answers["rowid"][-1])
-        batch = _Batch(con, shard, fallbacks, rules, report, around)
+    for slices in unread_slices(con, STREAM, shard, _ENDPOINTS):
+        readings: dict[str, Reading] = {}
+        answers = [answer for rows in slices for answer in _without_details(rows, readings)]
+        rowids = [answer["rowid"] for answer in answers]
+        has_aside = is_anything_aside(con, shard)
+        around = Surroundings(con, shard, min(rowids), max(rowids), has_aside)
+        batch = _Batch(con, shard, fallbacks, rules, report, around, readings)
         _read(batch, answers)
-        report.answers += answers.height
+        report.answers += len(answers)
     mark_read(con, STREAM, shard)
     return report
 
 
-def _read(batch: _Batch, answers: pl.DataFrame) -> None:
+def _without_details(rows: pl.DataFrame, readings: dict[str, Reading]) -> Iterator[dict[str, Any]]:
+    """Answers of which the bodies of details are read, because these take a tenth of the room."""
+    for answer in rows.iter_rows(named=True):
+        if answer["endpoint"] in DETAILS and answer["status"] == FOUND:
+            body = answer.pop("body")
+            if body is not None:
+                readings[answer["body_sha256"]] = read_body(Body(answer["endpoint"], body))
+        yield answer
+
+
+def _read(batch: _Batch, answers: Sequence[dict[str, Any]]) -> None:
     events = list(_events(batch, answers))
     begin = _beginning(batch, events)
     fold = _folded(begin({}), events)
@@ -132,17 +139,22 @@ def _folded(fold: Fold, events: Sequence[Event]) -> Fold:
     return fold
 
 
-def _events(batch: _Batch, answers: pl.DataFrame) -> Iterator[Event]:
+def _events(batch: _Batch, answers: Sequence[dict[str, Any]]) -> Iterator[Event]:
     """The answers as events, in the order of commits and, within one, of time."""
     rows = sorted(
-        answers.iter_rows(named=True),
-        key=lambda r: (r["snapshot_id"], r["listed_at"] or r["fetched_at"], r["user_id"]),
+        answers,
+        key=lambda r: (
+            r["snapshot_id"],
+            r["listed_at"] or r["fetched_at"],
+            r["user_id"],
+            r["rowid"],
+        ),
     )
     for (_, listed_at, _), group in groupby(
         rows, key=lambda r: (r["snapshot_id"], r["listed_at"], r["user_id"])
     ):
         if listed_at is None:
-            yield from (_detail_answer(batch, row) for row in group)
+            yield from map(detail_answer, group)
         else:
             yield from _listing(batch, list(group))
 
@@ -182,14 +194,10 @@ def _is_sound(batch: _Batch, page: dict[str, Any], item: SessionItem) -> bool:
     broken = list(broken_by_item(item))
     # Within the window, so that the next listing of it finds the row again.
     day = min(max(item.session_start_time.date(), page["window_start"]), page["window_end"])
-    _set_aside(batch, page | {"session_id": item.session_id, "partition_date": day}, broken)
+    # No table may hold what is no id, not even quarantine.
+    name = item.session_id if is_id(item.session_id) else None
+    _set_aside(batch, page | {"session_id": name, "partition_date": day}, broken)
     return not broken
-
-
-def _detail_answer(batch: _Batch, row: dict[str, Any]) -> DetailAnswer:
-    if row["status"] == FOUND and row["body"] is not None:
-        batch.bodies[row["body_sha256"]] = Body(row["endpoint"], row["body"])
-    return detail_answer(row)
 
 
 def _beginning(
@@ -217,9 +225,10 @@ def _look_up(batch: _Batch, changed: Mapping[Key, Entry]) -> None:
     bodies = {
         key: entry.detailed.body_sha256
         for key, entry in present.items()
-        if entry.detailed and entry.detailed.body_sha256 not in batch.bodies
+        if entry.detailed and entry.detailed.body_sha256 not in batch.readings
     }
-    batch.bodies.update(batch.around.bodies(bodies))
+    for sha256, body in batch.around.bodies(bodies):
+        batch.readings[sha256] = read_body(body)
     new = [key for key, entry in present.items() if not entry.is_stored]
     for key, pushed_at in batch.around.first_pushes(new).items():
         present[key].pushed_at = pushed_at
@@ -238,16 +247,14 @@ def _parts(batch: _Batch, changed: dict[Key, Entry]) -> list[SessionParts]:
     return parts
 
 
-def _detail(batch: _Batch, session_id: str, entry: Entry) -> tuple[Session | None, list[Broken]]:
+def _detail(batch: _Batch, session_id: str, entry: Entry) -> tuple[Detail | None, list[Broken]]:
     """The session's detail, or the rules that it breaks."""
     if entry.detailed is None:
         return None, []
-    body = batch.bodies[entry.detailed.body_sha256]
-    try:
-        detail = _DECODERS[body.endpoint](body.content)
-    except UnreadableAnswer as error:
-        return None, [Broken("the detail can be read", error.problem)]
-    broken = list(broken_by_session(detail, asked_for=session_id))
+    detail = batch.readings[entry.detailed.body_sha256].detail
+    if isinstance(detail, UnreadableAnswer):
+        return None, [Broken("the detail can be read", detail.problem)]
+    broken = list(broken_by_detail(detail, asked_for=session_id))
     return (None, broken) if broken else (detail, [])
 
 
@@ -255,7 +262,7 @@ def _reference(batch: _Batch, user_id: str, session_id: str, entry: Entry) -> di
     assert entry.detailed is not None, "only a detail can break a detail's rule"
     return {
         "partition_date": entry.starts_on or entry.detailed.fetched_at.astimezone(UTC).date(),
-        "endpoint": batch.bodies[entry.detailed.body_sha256].endpoint,
+        "endpoint": batch.readings[entry.detailed.body_sha256].endpoint,
         "user_id": user_id,
         "session_id": session_id,
         "body_sha256": entry.detailed.body_sha256,
@@ -283,23 +290,46 @@ def _set_aside(batch: _Batch, answer: dict[str, Any], broken: Sequence[Broken]) 
 def _write(batch: _Batch, changed: dict[Key, Entry], parts: Sequence[SessionParts]) -> None:
     frame = session_rows(parts, shard=batch.shard, fallbacks=batch.fallbacks, rules=batch.rules)
     keys = pl.DataFrame(list(changed), schema=list(SESSIONS.key), orient="row")
-    stored = {key: entry for key, entry in changed.items() if entry.is_stored}
-    delete_keys(batch.con, SESSIONS, pl.DataFrame(list(stored), schema=keys.schema, orient="row"))
+    stored = {key: e.stored_date for key, e in changed.items() if e.stored_date is not None}
+    _delete(batch.con, stored)
     insert(batch.con, SESSIONS, frame)
     _write_quarantine(batch, keys)
     batch.report.written.update(frame["start_date"].to_list())
     left = {(part.user_id, part.session_id) for part in parts}
-    batch.report.removed.update(
-        entry.stored_date
-        for key, entry in stored.items()
-        if key not in left and entry.stored_date is not None
+    batch.report.removed.update(day for key, day in stored.items() if key not in left)
+
+
+def _delete(con: duckdb.DuckDBPyConnection, stored: Mapping[Key, date]) -> None:
+    """Delete rows that are stored on these dates; only files of the dates are opened."""
+    if not stored:
+        return
+    doomed = pl.DataFrame(list(stored), schema=list(SESSIONS.key), orient="row")
+    con.register("doomed", doomed.to_arrow())
+    con.execute(
+        """
+        DELETE FROM lake.sessions AS s WHERE s.start_date BETWEEN $1 AND $2 AND EXISTS (
+            SELECT 1 FROM doomed AS d WHERE d.user_id = s.user_id AND d.session_id = s.session_id)
+        """,
+        [min(stored.values()), max(stored.values())],
     )
+    con.unregister("doomed")
 
 
 def _write_quarantine(batch: _Batch, decided: pl.DataFrame) -> None:
     """What was decided anew replaces what was said of it before."""
-    for endpoint in DETAILS:
-        delete_keys(batch.con, QUARANTINE, decided.with_columns(endpoint=pl.lit(endpoint)))
+    rows = pl.DataFrame(batch.quarantine, schema=QUARANTINE.schema)
+    frame = rows.unique(QUARANTINE.key, keep="last", maintain_order=True)
+    if batch.around.has_aside:
+        _take_back(batch, decided)
+        delete_keys(batch.con, QUARANTINE, frame.select(QUARANTINE.key))
+    insert(batch.con, QUARANTINE, frame)
+    batch.report.quarantined.update(frame["partition_date"].to_list())
+
+
+def _take_back(batch: _Batch, decided: pl.DataFrame) -> None:
+    """Remove what was said of the sessions that were decided anew, and of the windows' list rows."""
+    endpoints = pl.DataFrame({"endpoint": DETAILS})
+    delete_keys(batch.con, QUARANTINE, decided.join(endpoints, how="cross"))
     relisted = pl.DataFrame(batch.relisted, schema=_WINDOWS, orient="row")
     batch.con.register("relisted", relisted.to_arrow())
     batch.con.execute(
@@ -310,8 +340,3 @@ def _write_quarantine(batch: _Batch, decided: pl.DataFrame) -> None:
         """
     )
     batch.con.unregister("relisted")
-    rows = pl.DataFrame(batch.quarantine, schema=QUARANTINE.schema)
-    frame = rows.unique(QUARANTINE.key, keep="last", maintain_order=True)
-    delete_keys(batch.con, QUARANTINE, frame.select(QUARANTINE.key))
-    insert(batch.con, QUARANTINE, frame)
-    batch.report.quarantined.update(frame["partition_date"].to_list())

@@ -92,12 +92,14 @@ class Surroundings:
         shard: Whose users.
         first_rowid: The batch's first row in `raw`.
         last_rowid: Its last one.
+        has_aside: Whether the shard has rows in quarantine.
     """
 
     con: duckdb.DuckDBPyConnection
     shard: int
     first_rowid: int
     last_rowid: int
+    has_aside: bool
 
     def entries(
         self, listings: Sequence[Listing], details: Sequence[DetailAnswer]
@@ -109,7 +111,7 @@ class Surroundings:
         # Two hash joins; one join on either condition would compare every row with every other.
         for asked, schema, on in ((windows, _WINDOWS, _IN_WINDOW), (keys, _KEYS, _SAME_SESSION)):
             frame = pl.DataFrame(list(asked), schema=schema, orient="row")
-            for row in self._rows(_ASIDE_OF.format(on=on), asked=frame):
+            for row in self._rows(_ASIDE_OF.format(on=on), asked=frame) if self.has_aside else ():
                 entry = _set_aside_entry(row)
                 found.setdefault((row["user_id"], row["session_id"]), entry)
             for row in self._rows(_ROWS_OF.format(on=on), asked=frame):
@@ -139,8 +141,8 @@ class Surroundings:
         rows = self._rows(_FIRST_PUSHES, asked=asked)
         return {(row["user_id"], row["session_id"]): row["pushed_at"] for row in rows}
 
-    def bodies(self, wanted: Mapping[Key, str]) -> dict[str, Body]:
-        """The bodies of some details, by their hash; only files of their dates are opened.
+    def bodies(self, wanted: Mapping[Key, str]) -> Iterator[tuple[str, Body]]:
+        """Hash and body of some details; only files of their dates are opened.
 
         Args:
             wanted: The hash of a detail by session.
@@ -148,10 +150,9 @@ class Surroundings:
         schema = _KEYS | {"body_sha256": pl.String}
         asked = pl.DataFrame([(*k, v) for k, v in wanted.items()], schema=schema, orient="row")
         dates = [row["partition_date"] for row in self._rows(_DATES, asked=asked)]
-        if not dates:
-            return {}
-        rows = self._rows(_BODIES, asked=asked, first=min(dates), last=max(dates))
-        return {row["body_sha256"]: Body(row["endpoint"], row["body"]) for row in rows}
+        if dates:
+            for row in self._rows(_BODIES, asked=asked, first=min(dates), last=max(dates)):
+                yield row["body_sha256"], Body(row["endpoint"], row["body"])
 
     def _rows(self, sql: str, *, asked: pl.DataFrame, **more: date | datetime) -> list[Any]:
         """The answer of one query about some sessions or windows."""
@@ -163,6 +164,12 @@ class Surroundings:
         rows = self.con.execute(sql, params).pl()
         self.con.unregister("asked")
         return rows.to_dicts()
+
+
+def is_anything_aside(con: duckdb.DuckDBPyConnection, shard: int) -> bool:
+    """Whether the shard has rows in quarantine: mostly not, and five queries can be left out."""
+    sql = "SELECT 1 FROM lake.quarantine WHERE shard = $1 LIMIT 1"
+    return con.execute(sql, [shard]).fetchone() is not None
 
 
 def detail_answer(row: dict[str, Any]) -> DetailAnswer:

@@ -1,19 +1,32 @@
-"""Our errors as Dagster's: one sentence on the run's page, and no retry where none can help."""
+"""Our errors as Dagster's: what happened, how far it got and what to do, on the run's page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 import dagster as dg
 
 from asleep_pipeline.asleep import CircuitOpen
 from asleep_pipeline.errors import AsleepPipelineError, LakeError
 
+AGAIN: Final = "Then run it again: it goes on where it stopped."
+_BY_ITSELF: Final = (
+    "Dagster does not repeat this step. The next run of the schedule asks for what is missing: "
+)
+_MAY_PASS: Final = f"{_BY_ITSELF}it may well succeed without you."
+_STAYS: Final = f"{_BY_ITSELF}it fails like this one until somebody has acted."
+
+Metadata = Mapping[str, dg.MetadataValue]
+
 
 @contextmanager
-def explained() -> Iterator[None]:
+def explained(so_far: Callable[[], Metadata] = dict) -> Iterator[None]:
     """Turn an error of this package into a `dagster.Failure` that says what to do.
+
+    Args:
+        so_far: What else a person should know of the step, asked when it fails.
 
     Raises:
         Failure: With the error's own sentence and fix; its cause is the error.
@@ -23,7 +36,20 @@ def explained() -> Iterator[None]:
     except AsleepPipelineError as error:
         raise dg.Failure(
             description=str(error),
-            metadata={"problem": error.problem, "fix": error.fix},
-            # A key, a plan, a setting: another attempt would only fail again.
-            allow_retries=isinstance(error, CircuitOpen | LakeError),
+            metadata={**_explanation(error), **so_far()},
+            allow_retries=_may_pass(error),
         ) from error
+
+
+def _explanation(error: AsleepPipelineError) -> Metadata:
+    text = dg.MetadataValue.text
+    return {
+        "what_happened": text(error.problem),
+        "what_to_do": text(f"{error.fix} {AGAIN}".strip()),
+        "will_it_be_tried_again": text(_MAY_PASS if _may_pass(error) else _STAYS),
+    }
+
+
+def _may_pass(error: AsleepPipelineError) -> bool:
+    """Whether another attempt can help; with a key, a plan or a setting it would only fail again."""
+    return isinstance(error, CircuitOpen | LakeError)

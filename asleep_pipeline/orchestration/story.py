@@ -139,7 +139,54 @@ def request_metadata(clients: Clients) -> dict[str, dg.MetadataValue]:
         ),
         "retries": dg.MetadataValue.int(clients.retries.total()),
         "refusals": dg.MetadataValue.int(clients.refusals.total()),
+        "circuit_openings": dg.MetadataValue.int(clients.circuit_openings),
+        "trouble": dg.MetadataValue.md(trouble_table(clients)),
     }
+
+
+def metadata_so_far(clients: Clients, crowd: Crowd | None) -> dict[str, dg.MetadataValue]:
+    """What a step had done when it ended early."""
+    return {
+        "how_far_it_got": dg.MetadataValue.text(_how_far(crowd)),
+        **(crowd_metadata(crowd) if crowd else {}),
+        **request_metadata(clients),
+    }
+
+
+def _how_far(crowd: Crowd | None) -> str:
+    done = f"{crowd.done} of {crowd.users} users were done" if crowd else "No user was done yet"
+    return f"{done}. Every answer that came is kept, and is not asked for again."
+
+
+def trouble_table(clients: Clients) -> str:
+    """How hard the API was to reach, as a Markdown table: failed attempts by kind, and the waits."""
+    if not clients.failures and clients.held_back_s < 1:
+        return "none"
+    retried = clients.retries.total()
+    rows = [
+        *(
+            f"| {kind} | {times} failed attempts |"
+            for kind, times in sorted(
+                clients.failures.items(), key=lambda pair: (-pair[1], pair[0])
+            )
+        ),
+        f"| tried again | {retried} requests, after {clients.retry_wait_s:.1f} s of waiting in all |",
+        f"| held back by the request budget | {clients.held_back_s:.1f} s in all |",
+        f"| found to be down, and left alone for a while | {clients.circuit_openings} times |",
+    ]
+    return "\n".join(["| what | how much |", "|---|---|", *rows])
+
+
+def trouble_line(clients: Clients) -> str:
+    """The same as one sentence for the run's log; "" when there was none."""
+    if not clients.failures:
+        return ""
+    kinds = ", ".join(f"{kind} {times}" for kind, times in clients.failures.most_common())
+    return (
+        f"{clients.failures.total()} attempts failed ({kinds}); {clients.retries.total()} requests "
+        f"were tried again after {clients.retry_wait_s:.1f} s of waiting in all, and "
+        f"{clients.circuit_openings} times the service was left alone for a while."
+    )
 
 
 def preview(lake: Lake, sql: str, **params: object) -> dg.MetadataValue:

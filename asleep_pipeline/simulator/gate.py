@@ -121,6 +121,8 @@ async def refuse(send: Send, refusal: Refusal) -> None:
 def reset(scope: Scope) -> None:
     """Reset the connection of a request."""
     transport = _transport(scope)
+    if transport.is_closing():  # who asked has hung up before
+        return
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
     transport.abort()
 

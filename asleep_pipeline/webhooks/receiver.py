@@ -25,6 +25,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from asleep_pipeline.access.tokens import Tokens
 from asleep_pipeline.errors import InboxError
+from asleep_pipeline.metrics import PullCollector, metrics_file
 from asleep_pipeline.settings import Settings
 from asleep_pipeline.webhooks.answers import PROBLEM_TYPE, Problem, problem
 from asleep_pipeline.webhooks.inbox import Inbox
@@ -71,6 +72,7 @@ def build_receiver(settings: Settings) -> Litestar:
             InboxCollector(probes),
             PushesCollector(settings.warehouse_path),
             LiveCollector(live, streams),
+            PullCollector(metrics_file(settings.data_dir)),
         ]
     )
     intake = Intake(settings, inbox, keyring, metrics)

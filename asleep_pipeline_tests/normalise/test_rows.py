@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,12 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asleep_pipeline.asleep import decode_session, decode_session_page
+from asleep_pipeline.asleep import UnreadableAnswer, decode_session, decode_session_page
+from asleep_pipeline.asleep.models import LeanSession, Session
 from asleep_pipeline.extract.plan import list_hash
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.tables import SESSIONS, STAT_COLUMNS
+from asleep_pipeline.normalise.details import Detail, read_detail, whole
 from asleep_pipeline.normalise.fold import Detailed, Entry, Listed
 from asleep_pipeline.normalise.rows import SessionParts, session_rows
+from asleep_pipeline.normalise.rules import broken_by_detail
+from asleep_pipeline.normalise.stored import PULLED, Body
 from asleep_pipeline.zones.fallbacks import ZoneFallbacks
 from asleep_pipeline_tests.vendor_answers import Json, Mailbag, detail, envelope, list_item
 
@@ -92,10 +97,63 @@ def results(draw: st.DrawFn) -> Json:
 @given(said=results())
 def test_an_answer_can_be_rebuilt_from_its_row(said: Json) -> None:
     """Every statistic, stage, moment and unknown key stands in the row, up to formatting."""
+    body = envelope(said)
+    for found in (whole(decode_session(body)), read(body), read(msgspec.json.format(body))):
+        assert rebuilt(row_of(found)) == said
+
+
+def read(body: bytes) -> Detail:
+    """A detail as the lake's answers are read."""
+    return read_detail(Body(PULLED, body))
+
+
+def row_of(detail: Detail) -> Json:
+    """The row of a detail of which nothing else is known."""
     entry = Entry("org", detailed=Detailed("digest", NOW))
-    parts = SessionParts("u", said["session"]["id"], entry, decode_session(envelope(said)), False)  # noqa: FBT003 - a positional field
+    parts = SessionParts("u", detail.session.id, entry, detail, is_quarantined=False)
     (row,) = session_rows([parts], shard=0, fallbacks=ANYWHERE, rules=RULES).to_dicts()
-    assert rebuilt(row) == said
+    return row
+
+
+in_words = list_item()
+plain_lists = st.lists(st.integers(-1, 9), max_size=4)
+odd_lists: st.SearchStrategy[Any] = st.lists(
+    st.sampled_from([-1, 0, 3, 4, 10, -12, 100, 1.0, 1.5, "1", "[0]", None, True, [], [1], {}]),
+    max_size=4,
+)
+odd_stages: st.SearchStrategy[Any] = (
+    st.sampled_from([None, [], "", "[1]", 1, {}]) | plain_lists | odd_lists
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    stages=st.fixed_dictionaries({}, optional=dict.fromkeys(stages, odd_stages)),
+    indent=st.booleans(),
+)
+def test_packed_stages_are_read_as_lists_are(stages: Json, *, indent: bool) -> None:
+    """Whatever stands for stages makes the same row, breaks the same rules, or is as unreadable."""
+    body = envelope(detail(in_words, session=stages))
+    body = msgspec.json.format(body) if indent else body
+    assert outcome(lambda: read(body)) == outcome(lambda: whole(decode_session(body)))
+
+
+def outcome(reader: Callable[[], Detail]) -> Any:
+    """The error of a reading, else the broken rules, else the row."""
+    try:
+        found = reader()
+    except UnreadableAnswer as error:
+        return str(error)
+    return list(broken_by_detail(found, asked_for=in_words["session_id"])) or row_of(found)
+
+
+def test_an_answer_in_the_contract_s_words_is_read_without_its_numbers() -> None:
+    """The stages of a common answer become bytes; those of an odd one are decoded whole."""
+    body = envelope(detail(in_words, session={"sleep_stages": [0, -1, 3]}))
+    assert isinstance(read(body).result, LeanSession)
+    assert read(body).stages["sleep_stages"] == b"\0\xff\3"
+    odd = envelope(detail(in_words, session={"sleep_stages": [0, 7]}))
+    assert isinstance(read(odd).result, Session)
 
 
 def rebuilt(row: Json) -> Json:

@@ -86,6 +86,20 @@ def test_a_bad_list_row_goes_to_quarantine_until_a_sound_one_comes(bag: Mailbag,
     assert bag.quarantine() == []
 
 
+@pytest.mark.parametrize("session_id", ["20260110230000_a\0b", "", "x" * 257, "a\u202eb"])
+def test_what_is_no_id_breaks_no_query(bag: Mailbag, session_id: str) -> None:
+    """A NUL would end the catalog's queries, and so the reading of everybody's answers."""
+    odd = list_item(GOOD, session_id=session_id)
+    for state in ("COMPLETE", "CLOSED"):
+        bag.send(bag.listing(odd | {"state": state}, list_item(BAD)), bag.detail(list_item(BAD)))
+        (aside,) = bag.quarantine()
+        assert (aside["rule"], aside["session_id"]) == ("session_id is an id", None)
+        assert aside["value"] == ascii(session_id)[:80]
+        assert bag.sessions().keys() == {BAD}
+    bag.send(bag.listing(list_item(BAD)))
+    assert bag.quarantine() == []
+
+
 def test_a_bad_list_row_leaves_quarantine_with_its_session(bag: Mailbag) -> None:
     """A listing without it says that the session is gone."""
     bag.send(bag.listing(list_item(BAD, time_in_bed=-1)))

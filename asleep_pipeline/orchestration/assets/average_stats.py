@@ -7,6 +7,7 @@ from asleep_pipeline.extract.sessions import Window
 from asleep_pipeline.lake.tables import AVERAGE_STATS
 from asleep_pipeline.normalise.averages import normalise_averages
 from asleep_pipeline.orchestration import story
+from asleep_pipeline.orchestration.asking import asking
 from asleep_pipeline.orchestration.checks import check_results, check_specs
 from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.partitions import (
@@ -16,7 +17,7 @@ from asleep_pipeline.orchestration.partitions import (
     months_by_shard,
 )
 from asleep_pipeline.orchestration.platform import Platform
-from asleep_pipeline.orchestration.telling import OWNERS, PARTITION_ROWS, progress
+from asleep_pipeline.orchestration.telling import OWNERS, PARTITION_ROWS
 
 
 class AveragesConfig(dg.Config):
@@ -51,10 +52,8 @@ def build_average_stats(shards: int) -> dg.AssetsDefinition:
         with explained():
             lake = platform.lake()
         for shard, wanted in asked.items():
-            with explained():
-                clients = platform.clients(lake)
+            with asking(context, platform, lake, f"averages, shard {shard}") as (clients, tell):
                 fallbacks = platform.fallbacks(lake)
-                tell = progress(context, platform, f"averages, shard {shard}")
                 for month in wanted:
                     crowd = pull_averages(
                         lake,

@@ -9,6 +9,7 @@ from asleep_pipeline.errors import ConfigurationError
 from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.tables import RAW
+from asleep_pipeline.metrics import count, metrics_file
 from asleep_pipeline.orchestration import story
 from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.partitions import LONGEST_WINDOW_DAYS, grid, windows
@@ -58,6 +59,10 @@ def build_pushed_sessions(shards: int) -> dg.AssetsDefinition:
         told = story.drain_metadata(report, inbox.depth())
         if clients:
             told |= story.request_metadata(clients)
+            file = metrics_file(platform.settings.data_dir)
+            stop = report.reread.stopped_by
+            error = type(stop).__name__ if stop else None
+            count(file, "pushed_sessions", clients, at=platform.clock(), error=error)
         days = sorted({day for dates in report.changes.values() for day in dates})
         told["preview"] = story.preview(lake, story.PUSHED_PREVIEW, shards=list(asked), days=days)
         return dg.MaterializeResult(metadata=told)

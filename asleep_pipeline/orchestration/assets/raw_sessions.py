@@ -7,6 +7,7 @@ import dagster as dg
 from asleep_pipeline.extract.sessions import Window, pull_sessions
 from asleep_pipeline.lake.tables import RAW
 from asleep_pipeline.orchestration import story
+from asleep_pipeline.orchestration.asking import asking
 from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.partitions import (
     FIRST_DATE,
@@ -15,7 +16,7 @@ from asleep_pipeline.orchestration.partitions import (
     windows,
 )
 from asleep_pipeline.orchestration.platform import Platform
-from asleep_pipeline.orchestration.telling import OWNERS, progress, tell_partitions, warn_of_gaps
+from asleep_pipeline.orchestration.telling import OWNERS, tell_partitions, warn_of_gaps
 
 
 class PullConfig(dg.Config):
@@ -51,8 +52,7 @@ def build_raw_sessions(shards: int) -> dg.AssetsDefinition:
         for shard, window in windows(context.partition_keys).items():
             with explained():
                 lake = platform.lake()
-                clients = platform.clients(lake)
-                tell = progress(context, platform, f"shard {shard}")
+            with asking(context, platform, lake, f"shard {shard}") as (clients, tell):
                 report = pull_sessions(
                     lake,
                     clients,

@@ -5,9 +5,10 @@ import dagster as dg
 from asleep_pipeline.extract.users import refresh_users
 from asleep_pipeline.lake.tables import USERS
 from asleep_pipeline.orchestration import story
+from asleep_pipeline.orchestration.asking import asking
 from asleep_pipeline.orchestration.failures import explained
 from asleep_pipeline.orchestration.platform import Platform
-from asleep_pipeline.orchestration.telling import OWNERS, progress
+from asleep_pipeline.orchestration.telling import OWNERS
 
 
 @dg.asset(
@@ -22,8 +23,7 @@ def users(
 ) -> dg.MaterializeResult[None]:
     with explained():
         lake = platform.lake()
-        clients = platform.clients(lake)
-        tell = progress(context, platform, "users")
+    with asking(context, platform, lake, "users") as (clients, tell):
         crowd = refresh_users(
             lake,
             clients,
