@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,14 +52,14 @@ def backfill(
     """Pull all sessions that start in a range of dates, and publish them."""
     _check_range(start, end)
     with ready_pipeline(user or []) as (users, pipeline):
-        outcomes = [pipeline.backfill(start, end, refetch=refetch), pipeline.publish()]
+        outcomes = _published(pipeline, lambda: pipeline.backfill(start, end, refetch=refetch))
     finish(outcomes, users, as_json=as_json)
 
 
 def sync(*, as_json: AsJson = False) -> None:
     """Pull what is new, and what changed in the look-back window, as the daily schedule does."""
     with ready_pipeline() as (users, pipeline):
-        outcomes = [pipeline.sync(), pipeline.publish()]
+        outcomes = _published(pipeline, pipeline.sync)
     finish(outcomes, users, as_json=as_json)
 
 
@@ -72,8 +72,25 @@ def averages(
     """Pull the API's own averages of whole months, and publish them."""
     _check_range(start_month, end_month)
     with ready_pipeline() as (users, pipeline):
-        outcomes = [pipeline.averages(start_month, end_month), pipeline.publish()]
+        outcomes = _published(pipeline, lambda: pipeline.averages(start_month, end_month))
     finish(outcomes, users, as_json=as_json)
+
+
+def _published(pipeline: Pipeline, pull: Callable[[], Outcome]) -> list[Outcome]:
+    """Pull, and publish what came, even where the API stopped it half-way.
+
+    Raises:
+        StopError: The key, the plan or the quota forbids any request.
+        CircuitOpen: The service fails for everyone.
+    """
+    from asleep_pipeline.extract.crowd import StopsAll
+
+    try:
+        pulled = pull()
+    except StopsAll:
+        pipeline.publish()
+        raise
+    return [pulled, pipeline.publish()]
 
 
 def summary(outcomes: Sequence[Outcome], users: int, told: Sequence[str] = _TOLD) -> dict[str, Any]:

@@ -92,5 +92,5 @@ def session_state(body: bytes) -> str | None:
     """The session's state in a detail; None when the body cannot be read (normalising tells why)."""
     try:
         return _decode_state(body).result.session.state
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return None

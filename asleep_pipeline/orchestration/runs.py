@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from asleep_pipeline.errors import AsleepPipelineError
+from asleep_pipeline.extract.crowd import StopsAll
 from asleep_pipeline.lake.users import pullable_users
 from asleep_pipeline.orchestration import story
 from asleep_pipeline.orchestration.definitions import build_definitions
@@ -61,8 +62,9 @@ class Outcome:
 class Pipeline:
     """The jobs of one platform, run in this process.
 
-    Every method runs what it names to the end, one shard and window after the other, and raises the
-    first error of this package that a run ended with.
+    Every method runs what it names to the end, one shard and window after the other. An error of this
+    package that a run ends with is raised: at once, or, where it stops one organisation's requests
+    and there are others, when the other shards and windows are done.
     """
 
     def __init__(self, platform: Platform) -> None:
@@ -132,15 +134,27 @@ class Pipeline:
 
     def _all(self, runs: Sequence[_Run]) -> Outcome:
         outcome = Outcome()
-        for job, tags, config in runs:
-            with _own_errors():
-                result = self._definitions.resolve_job_def(job).execute_in_process(
-                    instance=self._instance,
-                    tags={**tags, **process_tag()},
-                    run_config={**config, **_QUIET},
-                )
-            _gather(outcome, result)
+        stopped: AsleepPipelineError | None = None
+        for run in runs:
+            try:
+                self._one(run, outcome)
+            except StopsAll as error:
+                if not self._platform.settings.organisations:
+                    raise
+                stopped = stopped or error
+        if stopped:
+            raise stopped
         return outcome
+
+    def _one(self, run: _Run, outcome: Outcome) -> None:
+        job, tags, config = run
+        with _own_errors():
+            result = self._definitions.resolve_job_def(job).execute_in_process(
+                instance=self._instance,
+                tags={**tags, **process_tag()},
+                run_config={**config, **_QUIET},
+            )
+        _gather(outcome, result)
 
 
 def _pull_config(*, lookback_days: int = 0, refetch: bool = False) -> dict[str, Any]:

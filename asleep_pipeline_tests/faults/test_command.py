@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
 from asleep_pipeline.cli._run import ExitCode
@@ -70,11 +71,15 @@ def test_a_command_that_is_killed_or_refused_goes_on_where_it_stopped(tmp_path: 
             code, _, complaint = said(process)
         assert code == ExitCode.CONFIGURATION
         assert "quota" in complaint
-        assert statuses(made, dagster) == ["FAILURE", "FAILURE"]
+        # What was paid for until then is published all the same.
+        assert statuses(made, dagster) == ["FAILURE", "FAILURE", "SUCCESS"]
+        with duckdb.connect(str(made.data_dir / "asleep.duckdb"), read_only=True) as con:
+            (details,) = con.execute("SELECT count(*) FROM sessions WHERE has_detail").fetchall()
+        assert details[0] >= 6
         weather.put(made.sim.faults)
         with started(made, "sync", "--json") as process:
             code, told, complaint = said(process)
         assert code == ExitCode.OK, complaint
         assert told["details_failed"] == 0
         made.assert_recovered()
-        assert set(statuses(made, dagster)[2:]) == {"SUCCESS"}
+        assert set(statuses(made, dagster)[3:]) == {"SUCCESS"}

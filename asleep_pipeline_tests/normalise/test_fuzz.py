@@ -93,17 +93,17 @@ def _serving() -> Iterator[Api]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            body = api.answer(self.path, self.headers["x-user-id"])
+            body = serving.answer(self.path, self.headers["x-user-id"])
             head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n"
             self.wfile.write(head.encode() + body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    api = Api(f"http://127.0.0.1:{server.server_port}")
+    serving = Api(f"http://127.0.0.1:{server.server_port}")
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield api
+        yield serving
     finally:
         server.shutdown()
         thread.join()
@@ -200,8 +200,8 @@ def send_webhooks(lake: Lake, nights: list[Json], rng: Random) -> int:
     rows, refused = [], 0
     for number in range(USERS // 2):
         user = LakeUser(f"pushed-{number}", "default", None)
-        said = {"event": "SESSION_COMPLETE", "version": "V3", "data": detail(rng.choice(nights))}
-        said["data"]["user_id"] = user.user_id
+        data = detail(rng.choice(nights)) | {"user_id": user.user_id}
+        said = {"event": "SESSION_COMPLETE", "version": "V3", "data": data}
         body = mutated(said, rng)
         try:
             event = read_event(body)

@@ -89,7 +89,7 @@ def test_a_bad_list_row_goes_to_quarantine_until_a_sound_one_comes(bag: Mailbag,
 @pytest.mark.parametrize("session_id", ["20260110230000_a\0b", "", "x" * 257, "a\u202eb"])
 def test_what_is_no_id_breaks_no_query(bag: Mailbag, session_id: str) -> None:
     """A NUL would end the catalog's queries, and so the reading of everybody's answers."""
-    odd = list_item(GOOD, session_id=session_id)
+    odd = list_item(GOOD) | {"session_id": session_id}
     for state in ("COMPLETE", "CLOSED"):
         bag.send(bag.listing(odd | {"state": state}, list_item(BAD)), bag.detail(list_item(BAD)))
         (aside,) = bag.quarantine()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 
-from asleep_pipeline.asleep import QuotaExceeded
+from asleep_pipeline.asleep import QuotaExceeded, Unauthorized
+from asleep_pipeline.lake.users import put_users
 from asleep_pipeline.metrics import metrics_file
 from asleep_pipeline.orchestration.runs import Pipeline
+from asleep_pipeline.settings import Organisation
 from asleep_pipeline.simulator import Faults
 from asleep_pipeline_tests.orchestration.test_assets import materialisations
 from asleep_pipeline_tests.small_world import TODAY, SmallWorld, small_world
@@ -64,6 +69,32 @@ def test_a_run_ended_by_the_quota_says_how_far_it_got_and_what_to_do(
     assert "| get_session: QuotaExceeded |" in told["trouble"]
     users = [person.user_id for person in troubled[0].sim.world.people]
     assert [user for user in users if user in f"{said} {told}"] == []
+
+
+def test_what_came_before_the_quota_ended_is_read(world: SmallWorld) -> None:
+    """It was paid for, so it does not wait for a pull that ends well."""
+    world.sim.faults.quota = QUOTA
+    with pytest.raises(QuotaExceeded):
+        world.pipeline().backfill(START, TODAY)
+    read = world.lake.frame("SELECT * FROM sessions WHERE has_detail")
+    assert read.height == QUOTA
+
+
+def test_one_organisation_s_key_does_not_end_the_runs_of_another(world: SmallWorld) -> None:
+    """Every shard is pulled for the others; then the command fails for what the key met."""
+    first, *others = (person.user_id for person in world.sim.world.people)
+    put_users(
+        world.lake,
+        pl.DataFrame({"user_id": [first], "org_id": ["clinic"]}),
+        now=world.sim.clock.now(),
+    )
+    clinic = Organisation(api_key=SecretStr("revoked"))
+    settings = world.platform.settings.model_copy(update={"organisations": {"clinic": clinic}})
+    pipeline = replace(world, platform=replace(world.platform, settings=settings)).pipeline()
+    with pytest.raises(Unauthorized):
+        pipeline.backfill(START, TODAY)
+    read = world.lake.frame("SELECT DISTINCT user_id FROM sessions")["user_id"].to_list()
+    assert sorted(read) == sorted(others)
 
 
 def test_a_run_in_bad_weather_shows_what_failed_and_what_was_tried_again(

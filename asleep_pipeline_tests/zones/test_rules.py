@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from itertools import groupby, pairwise
@@ -11,6 +12,7 @@ from pathlib import Path
 # The zone class in C hides its transitions.
 from zoneinfo._zoneinfo import ZoneInfo as ReadableZone  # type: ignore[import-not-found]
 
+import pendulum
 import polars as pl
 import pytest
 
@@ -89,6 +91,16 @@ def test_yearly_rules_go_on_to_2100() -> None:
     """Where daylight saving has no end, both changes of the year 2100 are there."""
     last = [row for row in _offsets_by_zone()["Europe/Paris"] if row[0].year == 2100]
     assert last == [(datetime(2100, 3, 28, 1), 7200), (datetime(2100, 10, 31, 1), 3600)]
+
+
+def test_the_last_year_is_right_on_every_day() -> None:
+    """No zone changes twice between two probes of a rule that goes on: each day has its offset."""
+    days = [datetime(2099, 1, 1, tzinfo=UTC) + timedelta(days=n) for n in range(365)]
+    for tz, rows in _offsets_by_zone().items():
+        begins, zone = [utc_from for utc_from, _ in rows], pendulum.timezone(tz)
+        found = [rows[bisect_right(begins, day.replace(tzinfo=None)) - 1][1] for day in days]
+        said = [timedelta(seconds=offset) for offset in found]
+        assert said == [day.astimezone(zone).utcoffset() for day in days], tz
 
 
 def test_rules_are_computed_once_a_process() -> None:

@@ -1,11 +1,16 @@
 """The asset `raw_sessions`: the pull."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import dagster as dg
 
+from asleep_pipeline.extract.crowd import StopsAll
 from asleep_pipeline.extract.sessions import Window, pull_sessions
+from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.tables import RAW
+from asleep_pipeline.normalise.sessions import normalise_sessions
 from asleep_pipeline.orchestration import story
 from asleep_pipeline.orchestration.asking import asking
 from asleep_pipeline.orchestration.failures import explained
@@ -52,14 +57,17 @@ def build_raw_sessions(shards: int) -> dg.AssetsDefinition:
         for shard, window in windows(context.partition_keys).items():
             with explained():
                 lake = platform.lake()
-            with asking(context, platform, lake, f"shard {shard}") as (clients, tell):
+            asked = Window(
+                max(window.start - timedelta(days=config.lookback_days), FIRST_DATE), window.end
+            )
+            with (
+                asking(context, platform, lake, f"shard {shard}") as (clients, tell),
+                _read_if_stopped(platform, lake, shard),
+            ):
                 report = pull_sessions(
                     lake,
                     clients,
-                    Window(
-                        max(window.start - timedelta(days=config.lookback_days), FIRST_DATE),
-                        window.end,
-                    ),
+                    asked,
                     shard=shard,
                     now=platform.clock(),
                     recompute_days=platform.settings.recompute_days,
@@ -77,3 +85,18 @@ def build_raw_sessions(shards: int) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=told)
 
     return raw_sessions
+
+
+@contextmanager
+def _read_if_stopped(platform: Platform, lake: Lake, shard: int) -> Iterator[None]:
+    """Read what came before the end: it was paid for, and Dagster skips `sessions` after a failure."""
+    try:
+        yield
+    except StopsAll:
+        normalise_sessions(
+            lake,
+            shard=shard,
+            organisations=platform.organisation_zones,
+            default_zone=platform.settings.timezone,
+        )
+        raise
