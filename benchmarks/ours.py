@@ -1,49 +1,93 @@
-"""The same job by this package, without Dagster: lake, sessions, published warehouse.
+"""The job by this package, without Dagster: lake, sessions, averages, published warehouse.
 
-`python -m benchmarks.ours BASE_URL API_KEY ROSTER START END DATA_DIR`
+`python -m benchmarks.ours BASE_URL API_KEY ROSTER FIRST LAST OUT`
 """
 
 from __future__ import annotations
 
-import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from asleep_pipeline.extract.averages import pull_averages
 from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.extract.sessions import Window, pull_sessions
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.users import DEFAULT_ORGANISATION, put_users
 from asleep_pipeline.log import configure_logging
+from asleep_pipeline.normalise.averages import normalise_averages
 from asleep_pipeline.normalise.sessions import normalise_sessions
 from asleep_pipeline.roster import read_roster, roster_frame
 from asleep_pipeline.warehouse import publish
+from asleep_pipeline.zones.fallbacks import read_fallbacks
 from asleep_pipeline.zones.table import keep_zone_rules
+from benchmarks.job import CONNECTIONS, Job, read_job
+
+RECOMPUTE_DAYS = 7
 
 
 def load(url: str, api_key: str, roster: Path, window: Window, root: Path) -> Lake:
     """Pull and read all sessions of a window into a new lake below the folder."""
-    now = datetime.now(UTC)
-    lake = Lake.create(root / "lake", shards=4)
-    keep_zone_rules(lake)
-    put_users(lake, roster_frame(read_roster(roster)), now=now)
-    clients = Clients(
-        keys={DEFAULT_ORGANISATION: SecretStr(api_key)},
-        base_url=url,
-        max_connections=8,
-        requests_per_second=None,
-        budget_file=root / "budget.sqlite",
-    )
-    for shard in range(lake.shards):
-        pull_sessions(lake, clients, window, shard=shard, now=now, recompute_days=7)
-        normalise_sessions(lake, shard=shard, organisations={}, default_zone="UTC")
+    lake, clients = new_lake(roster, root), clients_of(url, api_key, root)
+    pull_window(lake, clients, window)
     return lake
 
 
+def new_lake(roster: Path, root: Path) -> Lake:
+    """A lake with users and nothing else."""
+    lake = Lake.create(root / "lake", shards=4)
+    keep_zone_rules(lake)
+    put_users(lake, roster_frame(read_roster(roster)), now=datetime.now(UTC))
+    return lake
+
+
+def clients_of(url: str, api_key: str, root: Path) -> Clients:
+    """The clients of the one organisation."""
+    return Clients(
+        keys={DEFAULT_ORGANISATION: SecretStr(api_key)},
+        base_url=url,
+        max_connections=CONNECTIONS,
+        requests_per_second=None,
+        budget_file=root / "budget.sqlite",
+    )
+
+
+def pull_window(lake: Lake, clients: Clients, window: Window) -> None:
+    """Pull and read the sessions of everyone; at most 90 days."""
+    now = datetime.now(UTC)
+    for shard in range(lake.shards):
+        pull_sessions(lake, clients, window, shard=shard, now=now, recompute_days=RECOMPUTE_DAYS)
+        normalise_sessions(lake, shard=shard, organisations={}, default_zone="UTC")
+
+
+def pull_months(lake: Lake, clients: Clients, job: Job) -> None:
+    """Pull and read the averages of everyone."""
+    now = datetime.now(UTC)
+    with lake.read() as con:
+        fallbacks = read_fallbacks(con, {}, "UTC")
+    for shard in range(lake.shards):
+        for month, _ in job.months():
+            pull_averages(
+                lake,
+                clients,
+                month,
+                shard=shard,
+                fallbacks=fallbacks,
+                now=now,
+                recompute_days=RECOMPUTE_DAYS,
+            )
+        normalise_averages(lake, shard=shard)
+
+
+def run(job: Job) -> None:
+    """Do the job."""
+    lake, clients = new_lake(job.roster, job.out), clients_of(job.base_url, job.api_key, job.out)
+    pull_window(lake, clients, Window(job.first, job.last))
+    pull_months(lake, clients, job)
+    publish(lake, job.out / "asleep.duckdb")
+
+
 if __name__ == "__main__":
-    url, api_key, roster, first, last, out = sys.argv[1:]
     configure_logging()
-    window = Window(date.fromisoformat(first), date.fromisoformat(last))
-    lake = load(url, api_key, Path(roster), window, Path(out))
-    publish(lake, Path(out) / "asleep.duckdb")
+    run(read_job())
