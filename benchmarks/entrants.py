@@ -54,6 +54,9 @@ class Result:
 
 
 SCRIPT: Final = Entrant("httpx + polars script", "rival", "read_parquet('{out}/sessions.parquet')")
+TABLES: Final = Entrant(
+    "asleep-pipeline, without Dagster and marts", "ours", "published.sessions", ("tables",)
+)
 OURS: Final = Entrant("asleep-pipeline, without Dagster", "ours", "published.sessions")
 CLI: Final = Entrant("asleep-pipeline, the program", "ours_cli", "published.sessions")
 DLT: Final = Entrant("dlt to DuckDB", "rival_dlt", "published.nights.details", ("duckdb",))

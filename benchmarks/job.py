@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 import csv
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -56,7 +57,12 @@ class Job:
 
 def read_job() -> Job:
     """The job that the arguments of this process tell."""
-    base_url, api_key, roster, first, last, out = sys.argv[1:]
+    return job_from(sys.argv[1:])
+
+
+def job_from(arguments: Sequence[str]) -> Job:
+    """The job that six arguments tell."""
+    base_url, api_key, roster, first, last, out = arguments
     window = date.fromisoformat(first), date.fromisoformat(last)
     return Job(base_url, api_key, Path(roster), *window, Path(out))
 

@@ -1,15 +1,23 @@
 """The job by this package, without Dagster: lake, sessions, averages, published warehouse.
 
-`python -m benchmarks.ours BASE_URL API_KEY ROSTER FIRST LAST OUT`
+`python -m benchmarks.ours BASE_URL API_KEY ROSTER FIRST LAST OUT [tables]`; with `tables`, what is
+published is what others make as well: tables, and no marts.
 """
 
 from __future__ import annotations
 
+import gc
+import sys
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 from pydantic import SecretStr
 
+from asleep_pipeline.cli import OBJECTS_PER_COLLECTION
 from asleep_pipeline.extract.averages import pull_averages
 from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.extract.sessions import Window, pull_sessions
@@ -22,7 +30,7 @@ from asleep_pipeline.roster import read_roster, roster_frame
 from asleep_pipeline.warehouse import publish
 from asleep_pipeline.zones.fallbacks import read_fallbacks
 from asleep_pipeline.zones.table import keep_zone_rules
-from benchmarks.job import CONNECTIONS, Job, read_job
+from benchmarks.job import CONNECTIONS, Job, job_from
 
 RECOMPUTE_DAYS = 7
 
@@ -88,6 +96,16 @@ def run(job: Job) -> None:
     publish(lake, job.out / "asleep.duckdb")
 
 
+def without_marts() -> AbstractContextManager[object]:
+    """Publish tables only."""
+    module = import_module("asleep_pipeline.warehouse.publish")
+    return patch.object(module, "refresh_marts", return_value=Counter[str]())
+
+
 if __name__ == "__main__":
+    # As the program does.
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
     configure_logging()
-    run(read_job())
+    *arguments, kind = sys.argv[1:]
+    with without_marts() if kind == "tables" else nullcontext():
+        run(job_from(arguments if kind == "tables" else [*arguments, kind]))

@@ -50,12 +50,12 @@ for command in (
 
 
 # Half of a short command's time would go into looking for garbage among modules that stay.
-_OBJECTS_PER_COLLECTION = 50_000
+OBJECTS_PER_COLLECTION = 50_000
 
 
 def main() -> None:
     """Run one command and exit with its code."""
-    gc.set_threshold(_OBJECTS_PER_COLLECTION)
+    gc.set_threshold(OBJECTS_PER_COLLECTION)
     code = run(app, sys.argv[1:])
     gc.freeze()
     sys.exit(code)
