@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from asleep_pipeline.asleep import SessionItem, Stat
 from asleep_pipeline.asleep.events import is_id
@@ -42,8 +42,7 @@ def broken_by_item(item: SessionItem) -> Iterator[Broken]:
     yield from _broken_by_moments(moments)
     if item.state not in STATES:
         yield _broken("state is OPEN, CLOSED or COMPLETE", item.state)
-    if item.session_end_time is not None and item.session_end_time < item.session_start_time:
-        yield _broken("a session ends after its start", item.session_end_time)
+    yield from _broken_by_length(item.session_start_time, item.session_end_time)
     if item.session_end_time is None and item.state == "COMPLETE":
         yield _broken("a COMPLETE session has an end", None)
     if not _fits(item.time_in_bed, _MONTH_S):
@@ -65,8 +64,7 @@ def broken_by_detail(detail: Detail, *, asked_for: str) -> Iterator[Broken]:
         yield _broken("the answer is about the session that was asked for", about.id)
     if about.state not in STATES:
         yield _broken("state is OPEN, CLOSED or COMPLETE", about.state)
-    if about.end_time is not None and about.end_time < about.start_time:
-        yield _broken("a session ends after its start", about.end_time)
+    yield from _broken_by_length(about.start_time, about.end_time)
     if about.end_time is None and about.state == "COMPLETE":
         yield _broken("a COMPLETE session has an end", None)
     if session.missing_data_ratio is not None and not 0 <= session.missing_data_ratio <= 1:
@@ -89,6 +87,14 @@ def _broken_by_moments(moments: Iterable[datetime | None]) -> Iterator[Broken]:
     for moment in moments:
         if moment is not None and not _EARLIEST <= moment < _LATEST:
             yield _broken("a moment lies in the years 2000 to 2099", moment)
+
+
+def _broken_by_length(start: datetime, end: datetime | None) -> Iterator[Broken]:
+    if end is not None and end < start:
+        yield _broken("a session ends after its start", end)
+    # The seconds of a century do not fit into the marts; a start long ago is told above.
+    if end is not None and start >= _EARLIEST and end - start > timedelta(seconds=_MONTH_S):
+        yield _broken("a session lasts at most a month", end)
 
 
 def _broken_by_stat(stat: Stat) -> Iterator[Broken]:

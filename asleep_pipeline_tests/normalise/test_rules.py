@@ -23,6 +23,7 @@ DETAILS: dict[str, tuple[Json, Json, Json]] = {
     "the answer is about the session that was asked for": ({"id": GOOD}, {}, {}),
     "state is OPEN, CLOSED or COMPLETE": ({"state": "DONE"}, {}, {}),
     "a session ends after its start": ({"end_time": "2026-01-10T22:59:59+00:00"}, {}, {}),
+    "a session lasts at most a month": ({"end_time": "2099-12-31T23:59:59+00:00"}, {}, {}),
     "a COMPLETE session has an end": ({"end_time": None}, {}, {}),
     "a moment lies in the years 2000 to 2099": (
         {"start_time": "0001-01-01T00:00:00+09:00"},
@@ -64,6 +65,7 @@ def test_a_bad_detail_goes_to_quarantine_until_a_sound_one_comes(bag: Mailbag, r
 LIST_ROWS: dict[str, Json] = {
     "state is OPEN, CLOSED or COMPLETE": {"state": "DONE"},
     "a session ends after its start": {"session_end_time": "2026-01-10T22:00:00+00:00"},
+    "a session lasts at most a month": {"session_end_time": "2099-12-31T23:59:59+00:00"},
     "a COMPLETE session has an end": {"session_end_time": None},
     "time_in_bed is 0 s to a month": {"time_in_bed": -1},
     "last_received_seq_num is a chunk's number": {"last_received_seq_num": -2},
