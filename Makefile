@@ -30,9 +30,7 @@ lint: $(READY) ## Check style, format and types
 	$(BIN)/mypy --explicit-package-bases asleep_pipeline asleep_pipeline_tests
 
 bench: $(READY) $(RIVALS) ## Measure cost and speed beside dlt and a plain script
-	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.marts
-	$(BIN)/python -m benchmarks.webhooks
+	for part in "" .increment .quota .webhooks .memory .queries .marts; do $(BIN)/python -m benchmarks$$part || exit; done
 
 docs: $(READY) ## Write the generated parts of the README and docs/ again
 	$(BIN)/python -m asleep_pipeline.reference README.md docs/tables.md

@@ -105,17 +105,19 @@ def _news(asset: str, did: Counters, error: str | None) -> Iterator[tuple[_Key, 
 
 def _read(path: Path) -> dict[_Key, float]:
     """The totals; none when there is no file, or one that is not ours."""
-    try:
-        families = list(text_string_to_metric_families(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
-        return {}
     known = _COUNTERS | _GAUGES
-    return {
-        (family.name, tuple(sample.labels[label] for label in known[family.name][1])): sample.value
-        for family in families
-        if family.name in known
-        for sample in family.samples
-    }
+    try:
+        return {
+            (
+                family.name,
+                tuple(sample.labels[name] for name in known[family.name][1]),
+            ): sample.value
+            for family in text_string_to_metric_families(path.read_text(encoding="utf-8"))
+            if family.name in known
+            for sample in family.samples
+        }
+    except (FileNotFoundError, ValueError, KeyError):
+        return {}
 
 
 def _families(totals: Mapping[_Key, float]) -> Iterator[Metric]:

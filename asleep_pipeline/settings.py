@@ -184,7 +184,9 @@ class Settings(BaseSettings):
     requests_per_second: Annotated[
         float | None,
         Field(
-            gt=0, allow_inf_nan=False, description="Most requests a second and key; unset: learned."
+            ge=0.1,
+            allow_inf_nan=False,
+            description="Most requests a second and key; unset: learned.",
         ),
     ] = None
     max_connections: Annotated[

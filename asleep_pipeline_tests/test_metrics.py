@@ -53,6 +53,15 @@ def test_a_scrape_shows_what_the_file_says(tmp_path: Path) -> None:
     assert f'failure_timestamp_seconds{{asset="users"}} {NOW.timestamp():.7e}' in shown(file)
 
 
+def test_a_file_of_other_labels_is_begun_anew(tmp_path: Path) -> None:
+    """Another release, or a hand, left it; a run must not fail for it."""
+    file = metrics_file(tmp_path)
+    file.parent.mkdir()
+    file.write_text("# TYPE asleep_pull_requests counter\nasleep_pull_requests_total 3\n")
+    count(file, "users", Counters(), at=datetime(2026, 1, 1, tzinfo=UTC), error=None)
+    assert 'asleep_pull_ends_total{asset="users",kind="ok"} 1.0' in shown(file)
+
+
 def test_a_file_that_is_no_metrics_is_begun_anew(tmp_path: Path) -> None:
     """As after a counter's restart, which Prometheus understands."""
     file = metrics_file(tmp_path)

@@ -34,26 +34,26 @@ def main(users: int) -> None:
     now = datetime.now(UTC)
     print_machine(packages())
     compact = pull(users, now, "compact")
-    mine = compact[TABLES.name]
+    mine, whole = compact[TABLES.name], compact[OURS.name]
     print(f"\n{users} users, 90 days: {mine.sessions:,} sessions, averages of every month.")
     print_table(
         ("", "CPU s", "wall s", "peak MiB", "requests", "disk MiB", "CPU of ours / its"),
         [(name, *_figures(result), _ratio(mine, result)) for name, result in compact.items()],
     )
-    pretty = pull(users, now, "pretty", only_ours=True)[TABLES.name]
-    check_equal([mine, pretty])
+    pretty = pull(users, now, "pretty", only_ours=True)[OURS.name]
+    check_equal([whole, pretty])
     print_table(
-        ("JSON, without Dagster and marts", "CPU s", "peak MiB", "ratio"),
+        ("JSON, without Dagster", "CPU s", "peak MiB", "ratio"),
         [
-            ("compact", mine.cost.cpu_s, mine.cost.peak_mib, 1.0),
-            ("indented", pretty.cost.cpu_s, pretty.cost.peak_mib, _ratio(pretty, mine)),
+            ("compact", whole.cost.cpu_s, whole.cost.peak_mib, 1.0),
+            ("indented", pretty.cost.cpu_s, pretty.cost.peak_mib, _ratio(pretty, whole)),
         ],
     )
 
 
 def pull(users: int, now: datetime, style: str, *, only_ours: bool = False) -> dict[str, Result]:
     """What each took, by name; all ended with the same."""
-    entrants = (TABLES,) if only_ours else (*rivals(), TABLES, OURS, CLI)
+    entrants = (OURS,) if only_ours else (*rivals(), TABLES, OURS, CLI)
     with tempfile.TemporaryDirectory() as folder, vendor(users, now, style) as asked:
         job = job_of(asked, now, Path(folder))
         results = {entrant.name: race(asked, job, entrant) for entrant in entrants}

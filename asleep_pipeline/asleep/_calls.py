@@ -171,7 +171,7 @@ class Calls:
     async def _despite(self, error: AsleepError, request: Request, number: int) -> Reply:
         """Slow down where that was refused, and raise the error unless all is well nonetheless."""
         if number > 1 and request.method == "DELETE" and isinstance(error, Gone):
-            # An earlier attempt took effect although its answer was lost.
+            # An earlier attempt may have taken effect although its answer was lost.
             return Reply(HTTPStatus.NO_CONTENT, {}, b"")
         self.counters.failures[f"{error.endpoint}: {type(error).__name__}"] += 1
         if isinstance(error, RateLimited):

@@ -145,9 +145,10 @@ def _proxy(base_url: httpx.URL) -> str | None:
 def _named_proxy(base_url: httpx.URL) -> str | None:
     named = getproxies()
     address = named.get(base_url.scheme) or named.get("all")
-    if not address or proxy_bypass(base_url.host):
+    if not address or proxy_bypass(base_url.netloc.decode()):
         return None
     url = httpx.URL(address if "://" in address else f"http://{address}")
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError
-    return str(url)
+    # What aiohttp cannot use must be met here, too.
+    return str(URL(str(url)))

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from asleep_pipeline.asleep import AsleepClient, AsleepError, CircuitOpen, StopError, UserNotFound
-from asleep_pipeline.errors import LakeError
+from asleep_pipeline.errors import ConfigurationError, LakeError
 from asleep_pipeline.extract.clients import ClientOf, Clients
 from asleep_pipeline.lake.users import LakeUser
 
@@ -32,6 +32,7 @@ class Crowd:
         done: Those who were asked about.
         failed: Those of them whose answers could not be had.
         gone: Those whom the API does not know any more.
+        asked: Those who were asked about, by organisation.
         failures: Errors by endpoint and kind.
         stopped: What ended the requests of an organisation; the others go on.
     """
@@ -40,15 +41,19 @@ class Crowd:
     done: int = 0
     failed: int = 0
     gone: list[LakeUser] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     stopped: dict[str, AsleepError] = field(default_factory=dict)
 
     def distrust_if_all_are_gone(self) -> None:
-        """Count the users as failed when the API knows none of several: a sign of the wrong key."""
-        if len(self.gone) == self.users > 1:
-            self.failures["no user is known to this key"] += len(self.gone)
-            self.failed += len(self.gone)
-            self.gone.clear()
+        """Count an organisation's users as failed when the API knows none of several: the wrong key."""
+        gone = Counter(user.org_id for user in self.gone)
+        wrong = {org_id for org_id, users in gone.items() if users == self.asked[org_id] > 1}
+        trusted = [user for user in self.gone if user.org_id not in wrong]
+        if wrong:
+            self.failures["no user is known to this key"] += len(self.gone) - len(trusted)
+        self.failed += len(self.gone) - len(trusted)
+        self.gone = trusted
 
     def meets(self, user: LakeUser, error: AsleepError) -> None:
         """Count a user who is gone, or whose answers cannot be had."""
@@ -113,6 +118,7 @@ async def _work(
     for user in todo:
         if user.org_id in crowd.stopped:
             continue
+        crowd.asked[user.org_id] += 1
         try:
             await ask(user, client_of(user.org_id))
         except StopsAll as error:
@@ -159,12 +165,13 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     Raises:
         StopError: The key, the plan or the quota forbids any request.
         CircuitOpen: The service fails for everyone.
+        ConfigurationError: The request budget cannot be kept.
         LakeError: An answer could not be kept.
     """
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(work)
-    except* (*StopsAll, LakeError) as errors:
+    except* (*StopsAll, ConfigurationError, LakeError) as errors:
         raise _first(errors) from None
 
 

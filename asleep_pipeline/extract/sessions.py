@@ -163,6 +163,7 @@ class _Pull:
         """List the user's sessions, and have the details asked for that may hold news."""
         if user.org_id in self.report.crowd.stopped:
             return
+        self.report.crowd.asked[user.org_id] += 1
         asleep = client_of(user.org_id)
         wanted: list[_Wanted] = []
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from asleep_pipeline.asleep import CircuitOpen
 from asleep_pipeline.errors import AsleepPipelineError
 from asleep_pipeline.extract.crowd import StopsAll
 from asleep_pipeline.lake.users import pullable_users
@@ -139,7 +140,8 @@ class Pipeline:
             try:
                 self._one(run, outcome)
             except StopsAll as error:
-                if not self._platform.settings.organisations:
+                # An outage is everybody's; and without organisations there is nobody else.
+                if isinstance(error, CircuitOpen) or not self._platform.settings.organisations:
                     raise
                 stopped = stopped or error
         if stopped:

@@ -274,7 +274,10 @@ async def test_refusal_of_a_proxy_is_no_answer_of_the_api(
     assert b"x-api-key" not in proxy.heads[0]
 
 
-@pytest.mark.parametrize("address", ["socks5://me:secret@proxy:1", "http://me:secret@proxy:x"])
+@pytest.mark.parametrize(
+    "address",
+    ["socks5://me:secret@proxy:1", "http://me:secret@proxy:x", "http://me:secret@proxy:99999"],
+)
 def test_unusable_proxy_is_refused_without_being_shown(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:

@@ -40,6 +40,12 @@ ATTEMPTS = 4
             head("content-encoding: gzip", "connection: close") + gzip.compress(BODY)[:-1],
             id="gzip without its checksum",
         ),
+        pytest.param(
+            head("content-encoding: gzip", "connection: close")
+            + gzip.compress(BODY[:-3])
+            + gzip.compress(BODY[-3:]),
+            id="gzip in two parts",
+        ),
     ],
 )
 async def test_truncated_answers_are_asked_for_again(serve: Any, cut: bytes) -> None:
@@ -167,6 +173,15 @@ async def test_connections_are_kept(serve: Any) -> None:
         for _ in range(5):
             await client.get_user("u")
     assert (server.connections, len(server.heads)) == (1, 5)
+
+
+async def test_an_empty_body_may_be_called_compressed(serve: Any) -> None:
+    """What was deleted is deleted, whatever a proxy adds to the answer."""
+    answer = head("content-encoding: gzip", "content-length: 0", status="204 No Content")
+    server = Server(answer)
+    async with serve(server) as base_url, AsleepClient("k", base_url=base_url) as client:
+        await client.delete_session("u", "20250101000000_abcde")
+    assert len(server.heads) == 1
 
 
 async def test_gzip_is_read(serve: Any) -> None:

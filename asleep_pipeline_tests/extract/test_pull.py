@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 from pydantic import SecretStr
 
 from asleep_pipeline.asleep import CircuitOpen, Unauthorized
+from asleep_pipeline.errors import ConfigurationError
 from asleep_pipeline.extract import answers
 from asleep_pipeline.extract.averages import pull_averages
 from asleep_pipeline.extract.clients import Clients
@@ -126,6 +128,40 @@ def test_one_organisation_s_averages_do_not_wait_for_another_s(world: SmallWorld
             recompute_days=7,
         )
     assert world.lake.frame("SELECT * FROM raw").height == len(world.sim.world.people) - 1
+
+
+def test_an_organisation_of_strangers_is_a_wrong_key(world: SmallWorld) -> None:
+    """Nobody of it is taken for gone, though users of another organisation answer."""
+    now = world.sim.clock.now()
+    strangers = [f"G-20240101000000-{letter * 20}" for letter in "AB"]
+    put_users(
+        world.lake, pl.DataFrame({"user_id": strangers, "org_id": ["clinic", "clinic"]}), now=now
+    )
+    clients = world.clients()
+    both = replace(clients, keys={**clients.keys, "clinic": clients.keys["default"]})
+    report = pull_sessions(
+        world.lake, both, Window(FIRST, TODAY), shard=0, now=now, recompute_days=7
+    )
+    assert report.crowd.failed == 2
+    assert world.lake.frame("SELECT * FROM users WHERE deleted_at IS NOT NULL").is_empty()
+
+
+def test_a_budget_that_cannot_be_kept_is_told_in_a_sentence(
+    world: SmallWorld, tmp_path: Path
+) -> None:
+    """It is a matter of the machine, and no bug."""
+    damaged = tmp_path / "damaged.sqlite"
+    damaged.write_bytes(b"no database at all" * 100)
+    clients = replace(world.clients(), budget_file=damaged)
+    with pytest.raises(ConfigurationError, match="request budget"):
+        pull_sessions(
+            world.lake,
+            clients,
+            Window(FIRST, TODAY),
+            shard=0,
+            now=world.sim.clock.now(),
+            recompute_days=7,
+        )
 
 
 def test_final_averages_are_asked_for_once(world: SmallWorld) -> None:

@@ -1,11 +1,12 @@
 """The asset `raw_sessions`: the pull."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import dagster as dg
 
+from asleep_pipeline.errors import LakeError
 from asleep_pipeline.extract.crowd import StopsAll
 from asleep_pipeline.extract.sessions import Window, pull_sessions
 from asleep_pipeline.lake import Lake
@@ -93,10 +94,12 @@ def _read_if_stopped(platform: Platform, lake: Lake, shard: int) -> Iterator[Non
     try:
         yield
     except StopsAll:
-        normalise_sessions(
-            lake,
-            shard=shard,
-            organisations=platform.organisation_zones,
-            default_zone=platform.settings.timezone,
-        )
+        # The next run reads what cannot be read now; what stopped this one is what counts.
+        with suppress(LakeError):
+            normalise_sessions(
+                lake,
+                shard=shard,
+                organisations=platform.organisation_zones,
+                default_zone=platform.settings.timezone,
+            )
         raise
