@@ -413,14 +413,16 @@ def _commit(con: duckdb.DuckDBPyConnection) -> None:
 
 def _sync_tree(folder: Path, *, newer_than_ns: int) -> None:
     """Force files and folders that changed since to the disk; an old folder holds no new file."""
-    for path, _, names in os.walk(folder):
-        if Path(path).stat().st_mtime_ns < newer_than_ns:
-            continue
-        for name in names:
-            file = Path(path) / name
-            if file.stat().st_mtime_ns >= newer_than_ns:
-                sync(file)
-        sync(Path(path))
+    is_new = folder.stat().st_mtime_ns >= newer_than_ns
+    # A lake may have thousands of files, and every commit asks: without a `Path` for each.
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _sync_tree(Path(entry.path), newer_than_ns=newer_than_ns)
+            elif is_new and entry.stat().st_mtime_ns >= newer_than_ns:
+                sync(Path(entry.path))
+    if is_new:
+        sync(folder)
 
 
 def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:

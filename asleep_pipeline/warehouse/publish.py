@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import structlog
@@ -42,6 +43,9 @@ log = structlog.get_logger(__name__)
 
 PUBLISHED = (USERS, SESSIONS, AVERAGE_STATS, QUARANTINE, TZ_RULES)
 """Tables of the lake that analysts get."""
+
+_CHANGES: Final = "FROM ducklake_table_changes('lake', 'main', $1, $2, $3)"
+_DATED_BY: Final = {SESSIONS.name: "start_date", AVERAGE_STATS.name: "month"}
 
 _FOLDER = files("asleep_pipeline.warehouse.views")
 _VIEW_SELECTS = {
@@ -207,31 +211,51 @@ def _comment(con: duckdb.DuckDBPyConnection, kind: str, table: Table) -> None:
 
 def _load(con: duckdb.DuckDBPyConnection, table: Table, since: int | None, upto: int) -> int:
     """Take over what changed in a table after the snapshot `since`; everything when None."""
-    columns = ", ".join(c.name for c in table.published)
-    order = f" ORDER BY {', '.join(table.sorted_by)}" if table.sorted_by else ""
     if since == upto:
         return 0
-    keys, changed = ", ".join(table.key), f"changed_{table.name}"
     if since is None or table is QUARANTINE:
         # Few rows, and a key with NULLs: replaced as a whole.
-        con.execute(f"DELETE FROM {table.name}")
-        rows = _count(
-            con, f"INSERT INTO {table.name} SELECT {columns} FROM lake.{table.name}{order}"
-        )
-        con.execute(f"CREATE OR REPLACE TEMP TABLE {changed} AS SELECT {keys} FROM {table.name}")
-        return rows
+        return _load_all(con, table)
+    return _load_changes(con, table, [table.name, since + 1, upto])
+
+
+def _load_all(con: duckdb.DuckDBPyConnection, table: Table) -> int:
+    con.execute(f"DELETE FROM {table.name}")
+    rows = _insert(con, table, f"lake.{table.name}")
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {changed} AS SELECT DISTINCT {keys} "
-        "FROM ducklake_table_changes('lake', 'main', $1, $2, $3)",
-        [table.name, since + 1, upto],
+        f"CREATE OR REPLACE TEMP TABLE changed_{table.name} AS "
+        f"SELECT {', '.join(table.key)} FROM {table.name}"
     )
+    return rows
+
+
+def _load_changes(con: duckdb.DuckDBPyConnection, table: Table, span: list[object]) -> int:
+    keys, changed = ", ".join(table.key), f"changed_{table.name}"
+    found = _count(
+        con, f"CREATE OR REPLACE TEMP TABLE {changed} AS SELECT DISTINCT {keys} {_CHANGES}", span
+    )
+    if not found:
+        return 0
     same_key = " AND ".join(f"{table.name}.{name} = {changed}.{name}" for name in table.key)
     con.execute(f"DELETE FROM {table.name} USING {changed} WHERE {same_key}")
-    return _count(
-        con,
-        f"INSERT INTO {table.name} SELECT {columns} FROM lake.{table.name} "
-        f"SEMI JOIN {changed} USING ({keys}){order}",
-    )
+    source = f"lake.{table.name} SEMI JOIN {changed} USING ({keys})"
+    return _insert(con, table, f"{source} WHERE {_dates_of_changes(con, table, span)}")
+
+
+def _dates_of_changes(con: duckdb.DuckDBPyConnection, table: Table, span: list[object]) -> str:
+    """A condition that all changed rows meet: files know their dates, so others stay unopened."""
+    date = _DATED_BY.get(table.name)
+    if date is None:
+        return "true"
+    changes = con.execute(f"SELECT min({date}), max({date}) {_CHANGES}", span).fetchone()
+    first, last = changes or (None, None)
+    return f"{date} BETWEEN DATE '{first}' AND DATE '{last}'"
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: Table, source: str) -> int:
+    columns = ", ".join(c.name for c in table.published)
+    order = f" ORDER BY {', '.join(table.sorted_by)}" if table.sorted_by else ""
+    return _count(con, f"INSERT INTO {table.name} SELECT {columns} FROM {source}{order}")
 
 
 def _write_load_info(
@@ -285,6 +309,6 @@ def _put_in_place(working: Path, path: Path) -> None:
         ) from error
 
 
-def _count(con: duckdb.DuckDBPyConnection, sql: str) -> int:
-    row = con.execute(sql).fetchone()
+def _count(con: duckdb.DuckDBPyConnection, sql: str, values: object = None) -> int:
+    row = con.execute(sql, values).fetchone()
     return int(row[0]) if row else 0
