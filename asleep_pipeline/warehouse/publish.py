@@ -45,6 +45,8 @@ PUBLISHED = (USERS, SESSIONS, AVERAGE_STATS, QUARANTINE, TZ_RULES)
 """Tables of the lake that analysts get."""
 
 _CHANGES: Final = "FROM ducklake_table_changes('lake', 'main', $1, $2, $3)"
+_SESSIONS_A_PART: Final = 50_000
+_MEMORY: Final = "512MiB"
 _DATED_BY: Final = {SESSIONS.name: "start_date", AVERAGE_STATS.name: "month"}
 
 _FOLDER = files("asleep_pipeline.warehouse.views")
@@ -141,14 +143,20 @@ def _bring_up_to_date(
     layout = _layout(parameters)
     with _workshop(lake, working, snapshot) as con:
         since = _snapshot_of(con, layout)
-        con.execute("BEGIN")
         if since is None:
+            # A build from scratch commits each statement, since memory holds what is not committed:
+            # it counts only when `load_info` is there, which is written last.
+            con.execute(f"SET memory_limit = '{_MEMORY}'")
             _create(con)
             write_parameters(con, parameters)
+        else:
+            con.execute("BEGIN")
         changed = Counter({t.name: _load(con, t, since, snapshot) for t in PUBLISHED})
         if since != snapshot:
             changed.update(refresh_marts(con, read_cohorts(con)))
         rows = {t.name: _count(con, f"SELECT count(*) FROM {t.name}") for t in (*PUBLISHED, *MARTS)}
+        if since is None:
+            con.execute("BEGIN")
         _write_load_info(con, rows, changed, snapshot, layout)
         con.execute("COMMIT")
         # Without it, the write-ahead log would be missing beside the copy.
@@ -221,12 +229,30 @@ def _load(con: duckdb.DuckDBPyConnection, table: Table, since: int | None, upto:
 
 def _load_all(con: duckdb.DuckDBPyConnection, table: Table) -> int:
     con.execute(f"DELETE FROM {table.name}")
-    rows = _insert(con, table, f"lake.{table.name}")
+    if table is SESSIONS:
+        some = f"lake.{table.name} WHERE user_id BETWEEN $1 AND $2"
+        rows = sum(_insert(con, table, some, users) for users in _parts(con))
+    else:
+        rows = _insert(con, table, f"lake.{table.name}")
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE changed_{table.name} AS "
         f"SELECT {', '.join(table.key)} FROM {table.name}"
     )
     return rows
+
+
+def _parts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    """First and last user of parts of `sessions` that memory can sort, in the order of users."""
+    return con.execute(
+        f"""
+        SELECT min(user_id), max(user_id)
+        FROM (
+            SELECT user_id, (sum(n) OVER (ORDER BY user_id) - n) // {_SESSIONS_A_PART} AS part
+            FROM (SELECT user_id, count(*) AS n FROM lake.sessions GROUP BY user_id)
+        )
+        GROUP BY part ORDER BY part
+        """
+    ).fetchall()
 
 
 def _load_changes(con: duckdb.DuckDBPyConnection, table: Table, span: list[object]) -> int:
@@ -252,10 +278,12 @@ def _dates_of_changes(con: duckdb.DuckDBPyConnection, table: Table, span: list[o
     return f"{date} BETWEEN DATE '{first}' AND DATE '{last}'"
 
 
-def _insert(con: duckdb.DuckDBPyConnection, table: Table, source: str) -> int:
+def _insert(
+    con: duckdb.DuckDBPyConnection, table: Table, source: str, values: object = None
+) -> int:
     columns = ", ".join(c.name for c in table.published)
     order = f" ORDER BY {', '.join(table.sorted_by)}" if table.sorted_by else ""
-    return _count(con, f"INSERT INTO {table.name} SELECT {columns} FROM {source}{order}")
+    return _count(con, f"INSERT INTO {table.name} SELECT {columns} FROM {source}{order}", values)
 
 
 def _write_load_info(
