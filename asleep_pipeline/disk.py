@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shutil import rmtree
 
 
 def sync(path: Path) -> None:
@@ -26,4 +27,8 @@ def sync_path_to(folder: Path) -> None:
 def discard(path: Path) -> None:
     """Remove a file, if it is there, and what a database has written beside it."""
     for leftover in path.parent.glob(f"{path.name}*"):
-        leftover.unlink()
+        if leftover.is_dir():
+            # What did not fit into memory, of a process that was killed.
+            rmtree(leftover)
+        else:
+            leftover.unlink()

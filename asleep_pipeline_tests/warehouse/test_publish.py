@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -202,6 +203,52 @@ def test_a_damaged_working_file_is_built_anew(bag: Mailbag, path: Path, damage: 
     working.write_bytes(damage)
     assert publish(bag.lake, path).is_full
     assert differences(bag.lake, path) == {}
+
+
+def test_what_a_killed_publication_swapped_out_is_removed(bag: Mailbag, path: Path) -> None:
+    """DuckDB leaves a folder beside the working file when it is killed while it swaps."""
+    publish(bag.lake, path)
+    swapped = path.parent / "warehouse" / "working.duckdb.tmp"
+    swapped.mkdir()
+    (swapped / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(b"rows")
+    assert publish(bag.lake, path, from_scratch=True).is_full
+    assert not swapped.exists()
+
+
+def test_a_build_that_was_interrupted_begins_anew(
+    bag: Mailbag, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is committed in parts, and none of them counts before the last."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    module = import_module("asleep_pipeline.warehouse.publish")
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "refresh_marts", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            publish(bag.lake, path)
+    assert not path.exists()
+    assert publish(bag.lake, path).is_full
+    whole = tmp_path / "whole" / "asleep.duckdb"
+    publish(bag.lake, whole)
+    assert_same(path, whole)
+
+
+def test_a_session_that_moves_far_is_found_at_its_new_date(
+    bag: Mailbag, path: Path, tmp_path: Path
+) -> None:
+    """Only files of the dates that changed are opened: those before the change and after it."""
+    publish(bag.lake, path)
+    with bag.lake.write("a session moves") as con:
+        con.execute(
+            "UPDATE lake.sessions SET start_date = start_date - 400 WHERE session_id = $1",
+            [NIGHTS[2]],
+        )
+    assert publish(bag.lake, path).rows_changed["sessions"] == 1
+    whole = tmp_path / "whole" / "asleep.duckdb"
+    publish(bag.lake, whole)
+    assert_same(path, whole)
 
 
 def test_a_working_file_of_an_expired_snapshot_is_built_anew(bag: Mailbag, path: Path) -> None:
