@@ -25,10 +25,14 @@ def sync_path_to(folder: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a file, if it is there, and what a database has written beside it."""
+    """Remove a file, if it is there, and what a database has written beside it.
+
+    Raises:
+        OSError: A folder has the file's name, or something cannot be removed.
+    """
     for leftover in path.parent.glob(f"{path.name}*"):
-        if leftover.is_dir():
-            # What did not fit into memory, of a process that was killed.
+        if leftover.name == f"{path.name}.tmp":
+            # A folder: what did not fit into the memory of a process that was killed.
             rmtree(leftover)
         else:
             leftover.unlink()
