@@ -10,14 +10,11 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from asleep_pipeline.extract.sessions import Window
 from asleep_pipeline.lake import Lake
@@ -26,6 +23,7 @@ from asleep_pipeline.simulator import SimulatorOptions, running
 from asleep_pipeline.warehouse import publish
 from benchmarks.ours import load
 from benchmarks.tables import print_machine, print_table
+from benchmarks.watching import watched
 
 PEOPLE, BLOCK_DAYS, REPEATS = 24, 30, 5
 TODAY = date(2026, 11, 20)
@@ -126,31 +124,13 @@ def cost_of_a_day(lake: Lake, file: Path) -> Cost:
 
 
 def _timed(work: Callable[[], object]) -> Cost:
-    module = import_module("asleep_pipeline.warehouse.publish")
-    with ExitStack() as stack:
-        marts = stack.enter_context(_watched(module, "refresh_marts"))
-        copying = stack.enter_context(_watched(module, "_put_in_place"))
+    home = "asleep_pipeline.warehouse.publish"
+    with watched(home, "refresh_marts") as marts, watched(home, "_put_in_place") as copying:
         began, cpu_began = time.perf_counter(), time.process_time()
         work()
         wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
-    return Cost(cpu_s, sum(marts), sum(copying), wall_s)
-
-
-@contextmanager
-def _watched(module: Any, name: str) -> Iterator[list[float]]:
-    """The CPU seconds of every call of a function of a module."""
-    function: Callable[..., Any] = getattr(module, name)
-    took: list[float] = []
-
-    def watched(*args: Any) -> Any:
-        began = time.process_time()
-        try:
-            return function(*args)
-        finally:
-            took.append(time.process_time() - began)
-
-    with patch.object(module, name, watched):
-        yield took
+    marts_cpu_s, copy_cpu_s = (sum(call.cpu_s for call in calls) for calls in (marts, copying))
+    return Cost(cpu_s, marts_cpu_s, copy_cpu_s, wall_s)
 
 
 def _figures(cost: Cost) -> list[float]:

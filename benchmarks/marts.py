@@ -10,13 +10,9 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 import duckdb
 
@@ -28,6 +24,7 @@ from asleep_pipeline.warehouse import publish
 from asleep_pipeline.warehouse.export import read_warehouse
 from asleep_pipeline.warehouse.questions import Question, questions
 from benchmarks.ours import load
+from benchmarks.watching import watched
 
 PEOPLE, DAYS, BLOCKS = 24, 60, 6
 TODAY = date(2026, 11, 20)
@@ -89,24 +86,6 @@ def one_more_day(lake: Lake) -> int:
     return int(row[0]) if row else 0
 
 
-@contextmanager
-def timed_marts() -> Iterator[list[float]]:
-    """Collect the seconds that each bringing up to date of the marts takes."""
-    module = sys.modules["asleep_pipeline.warehouse.publish"]
-    refresh: Callable[..., Any] = module.refresh_marts
-    seconds: list[float] = []
-
-    def timed(*args: Any) -> Any:
-        began = time.perf_counter()
-        try:
-            return refresh(*args)
-        finally:
-            seconds.append(time.perf_counter() - began)
-
-    with patch.object(module, "refresh_marts", timed):
-        yield seconds
-
-
 def ask(file: Path) -> list[tuple[str, float]]:
     """Seconds that each named question takes in a process that has just opened the file."""
     with read_warehouse(file) as con:
@@ -123,7 +102,10 @@ def _seconds(con: duckdb.DuckDBPyConnection, question: Question) -> float:
 def main(sessions: int) -> None:
     """Print one table of building and one of asking."""
     configure_logging()
-    with tempfile.TemporaryDirectory() as folder, timed_marts() as seconds:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        watched("asleep_pipeline.warehouse.publish", "refresh_marts") as builds,
+    ):
         root = Path(folder)
         lake, file = simulated(root), root / "asleep.duckdb"
         simulated_sessions = int(lake.frame("SELECT count(*) FROM sessions").item())
@@ -145,7 +127,10 @@ def main(sessions: int) -> None:
         f"day; DuckDB {version('duckdb')}; {size_mib:,.0f} MiB published; peak {peak_gib:.1f} GiB"
     )
     print("\n| | full build | one more day | ratio |\n|---|---:|---:|---:|")
-    for what, (whole, day) in {"marts, s": seconds, "publish, s": [full_s, day_s]}.items():
+    for what, (whole, day) in {
+        "marts, s": [b.wall_s for b in builds],
+        "publish, s": [full_s, day_s],
+    }.items():
         print(f"| {what} | {whole:.1f} | {day:.1f} | {day / whole:.3f} |")
     print("\n| question | s |\n|---|---:|")
     for name, took in asked:

@@ -1,7 +1,6 @@
 """The named questions on histories of some sizes.
 
-`python -m benchmarks.queries [SESSIONS ...]` (default: a million). Ten million take about 60 GB of
-disk and most of an hour.
+`python -m benchmarks.queries [SESSIONS ...]` (default: a million).
 """
 
 from __future__ import annotations

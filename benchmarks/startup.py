@@ -11,15 +11,11 @@ import json
 import os
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
-from unittest.mock import patch
+from typing import Final
 
 from benchmarks.costs import measure
 from benchmarks.entrants import job_of, packages
@@ -27,6 +23,7 @@ from benchmarks.job import Job, read_job
 from benchmarks.ours_cli import PROGRAM, backfill, environment, run_program
 from benchmarks.tables import print_machine, print_table
 from benchmarks.vendor import vendor
+from benchmarks.watching import Call, watched
 
 ROUNDS: Final = 3
 PEOPLE: Final = 4
@@ -38,14 +35,6 @@ _WORK: Final = {
     "warehouse": "publish",
 }
 """Functions that do the work, by the module of the asset that calls them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """CPU seconds of all threads: of the process when it began, and that it took."""
-
-    began_s: float
-    took_s: float
 
 
 def main() -> None:
@@ -93,7 +82,7 @@ def backfill_timed(job: Job) -> None:
 
         os.environ |= environment(job)
         code = run(app, list(backfill(job)))
-    spent = {"before": calls[0].began_s, "work": [call.took_s for call in calls]}
+    spent = {"before": calls[0].began_cpu_s, "work": [call.cpu_s for call in calls]}
     (job.out / "spent.json").write_text(json.dumps(spent))
     sys.exit(code)
 
@@ -104,21 +93,8 @@ def timed() -> Iterator[list[Call]]:
     calls: list[Call] = []
     with ExitStack() as patched:
         for name, function in _WORK.items():
-            module = import_module(f"{_ASSETS}.{name}")
-            wrapped = _timing(getattr(module, function), calls)
-            patched.enter_context(patch.object(module, function, wrapped))
+            patched.enter_context(watched(f"{_ASSETS}.{name}", function, calls))
         yield calls
-
-
-def _timing(function: Callable[..., Any], calls: list[Call]) -> Callable[..., Any]:
-    def timed_function(*args: Any, **kwargs: Any) -> Any:
-        began_s = time.process_time()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            calls.append(Call(began_s, time.process_time() - began_s))
-
-    return timed_function
 
 
 if __name__ == "__main__":

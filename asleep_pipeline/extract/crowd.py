@@ -29,8 +29,8 @@ class Crowd:
 
     Attributes:
         users: How many there are.
-        done: Those who were asked about.
-        failed: Those of them whose answers could not be had.
+        done: Those of whom nothing is to come any more.
+        failed: Those whose answers could not be had.
         gone: Those whom the API does not know any more.
         asked: Those who were asked about, by organisation.
         failures: Errors by endpoint and kind.

@@ -13,9 +13,9 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ class Lake:
             LakeError: The lock was not free in time, the disk failed or is full, or the commit was
                 refused.
         """
-        with self._writer_lock(), self._disk_errors_explained(), self._connection() as con:
+        with self._writer_lock(), self._written(), self._connection() as con:
             started_ns = time.time_ns() - _CLOCK_SLACK_NS
             con.execute("BEGIN")
             yield con
@@ -147,38 +147,33 @@ class Lake:
     @contextmanager
     def maintain(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A writing connection without a transaction, for DuckLake's own maintenance calls."""
-        with self._writer_lock(), self._disk_errors_explained(), self._connection() as con:
+        with self._writer_lock(), self._written(), self._connection() as con:
             started_ns = time.time_ns() - _CLOCK_SLACK_NS
             yield con
             _sync_tree(self.data_path, newer_than_ns=started_ns)
 
+    def _written(self) -> AbstractContextManager[None]:
+        return self._disk_errors_explained("written", duckdb.IOException, OSError)
+
     @contextmanager
-    def _disk_errors_explained(self) -> Iterator[None]:
+    def _disk_errors_explained(self, what: str, *kinds: type[Exception]) -> Iterator[None]:
         try:
             yield
-        except (duckdb.IOException, OSError) as error:
+        except kinds as error:
             raise LakeError(
-                f"The lake at {self.root} cannot be written: {_first_line(error)}",
+                f"The lake at {self.root} cannot be {what}: {_first_line(error)}",
                 fix="Check the free space and the folder's rights, then run it again.",
             ) from error
-
-    def _use(self, con: duckdb.DuckDBPyConnection) -> None:
-        try:
-            con.execute("USE lake")
-        except duckdb.Error as error:
-            # Reading the catalog takes some room beside it, and DuckLake's error has no class.
-            raise LakeError(
-                f"The lake at {self.root} cannot be read: {_first_line(error)}",
-                fix="Check the free space and the folder's rights, then run it again.",
-            ) from error
-        con.execute("SET TimeZone = 'UTC'")
 
     @contextmanager
     def _connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection of its own to this process's one DuckDB; what it leaves open is undone."""
         con = _attached(self).cursor()
         try:
-            self._use(con)
+            # Reading the catalog takes some room beside it, and DuckLake's error has no class.
+            with self._disk_errors_explained("read", duckdb.Error):
+                con.execute("USE lake")
+            con.execute("SET TimeZone = 'UTC'")
             yield con
         finally:
             con.close()
@@ -327,14 +322,30 @@ def insert(con: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame) ->
     con.unregister("incoming")
 
 
-def delete_keys(con: duckdb.DuckDBPyConnection, table: Table, keys: pl.DataFrame) -> None:
-    """Delete the rows whose values in the columns of `keys` stand in it."""
+def delete_keys(
+    con: duckdb.DuckDBPyConnection,
+    table: Table,
+    keys: pl.DataFrame,
+    *,
+    dated: tuple[str, date, date] | None = None,
+) -> None:
+    """Delete the rows whose values in the columns of `keys` stand in it.
+
+    Args:
+        con: In a transaction of the lake.
+        table: Of the lake.
+        keys: Values by column.
+        dated: A column of dates, and the first and last of those rows; only files of these dates
+            are opened.
+    """
     if keys.is_empty():
         return
     con.register("doomed", keys.unique().to_arrow())
     on = " AND ".join(f"t.{c} IS NOT DISTINCT FROM doomed.{c}" for c in keys.columns)
+    near = "t.{} BETWEEN DATE '{}' AND DATE '{}'".format(*dated) if dated else "true"
     con.execute(
-        f"DELETE FROM lake.{table.name} AS t WHERE EXISTS (SELECT 1 FROM doomed WHERE {on})"
+        f"DELETE FROM lake.{table.name} AS t "
+        f"WHERE {near} AND EXISTS (SELECT 1 FROM doomed WHERE {on})"
     )
     con.unregister("doomed")
 

@@ -300,19 +300,11 @@ def _write(batch: _Batch, changed: dict[Key, Entry], parts: Sequence[SessionPart
 
 
 def _delete(con: duckdb.DuckDBPyConnection, stored: Mapping[Key, date]) -> None:
-    """Delete rows that are stored on these dates; only files of the dates are opened."""
-    if not stored:
-        return
-    doomed = pl.DataFrame(list(stored), schema=list(SESSIONS.key), orient="row")
-    con.register("doomed", doomed.to_arrow())
-    con.execute(
-        """
-        DELETE FROM lake.sessions AS s WHERE s.start_date BETWEEN $1 AND $2 AND EXISTS (
-            SELECT 1 FROM doomed AS d WHERE d.user_id = s.user_id AND d.session_id = s.session_id)
-        """,
-        [min(stored.values()), max(stored.values())],
-    )
-    con.unregister("doomed")
+    """Delete rows that are stored on these dates."""
+    if stored:
+        doomed = pl.DataFrame(list(stored), schema=list(SESSIONS.key), orient="row")
+        dated = ("start_date", min(stored.values()), max(stored.values()))
+        delete_keys(con, SESSIONS, doomed, dated=dated)
 
 
 def _write_quarantine(batch: _Batch, decided: pl.DataFrame) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,37 +19,21 @@ from asleep_pipeline.orchestration.telling import progress
 
 
 @dataclass(slots=True)
-class Asking:
-    """A step under way.
-
-    Attributes:
-        clients: Whom it asks.
-        crowd: How far it has got; None before the first user is done.
-    """
-
-    clients: Clients
-    crowd: Crowd | None = None
-
-
 class Follower:
     """Tells how far a step has got, and remembers it.
 
-    Args:
-        context: The step.
-        platform: Of the deployment.
-        title: What it does.
-        asking: Where it is remembered.
+    Attributes:
+        tell: Whom.
+        crowd: How far it has got; None before the first user is done.
     """
 
-    def __init__(
-        self, context: dg.AssetExecutionContext, platform: Platform, title: str, asking: Asking
-    ) -> None:
-        self._tell, self._asking = progress(context, platform, title), asking
+    tell: Callable[[Crowd], None]
+    crowd: Crowd | None = None
 
     def __call__(self, crowd: Crowd) -> None:
         """Take a user who is done into account."""
-        self._asking.crowd = crowd
-        self._tell(crowd)
+        self.crowd = crowd
+        self.tell(crowd)
 
 
 @contextmanager
@@ -62,17 +46,18 @@ def asking(
         Failure: In place of an error of this package, with what was done until then.
     """
     with explained():
-        step = Asking(platform.clients(lake))
+        clients = platform.clients(lake)
+    follower = Follower(progress(context, platform, title))
     asset = context.asset_key.to_user_string()
     file = metrics_file(platform.settings.data_dir)
     error_kind: str | None = None
     try:
-        with explained(lambda: story.metadata_so_far(step.clients, step.crowd)):
-            yield step.clients, Follower(context, platform, title, step)
+        with explained(lambda: story.metadata_so_far(clients, follower.crowd)):
+            yield clients, follower
     except BaseException as error:
         error_kind = type(error.__cause__ or error).__name__
         raise
     finally:
-        if line := story.trouble_line(step.clients):
+        if line := story.trouble_line(clients):
             context.log.warning("%s: %s", title, line)
-        count(file, asset, step.clients, at=platform.clock(), error=error_kind)
+        count(file, asset, clients, at=platform.clock(), error=error_kind)

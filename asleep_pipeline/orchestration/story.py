@@ -166,9 +166,7 @@ def trouble_table(clients: Clients) -> str:
     rows = [
         *(
             f"| {kind} | {times} failed attempts |"
-            for kind, times in sorted(
-                clients.failures.items(), key=lambda pair: (-pair[1], pair[0])
-            )
+            for kind, times in _largest_first(clients.failures)
         ),
         f"| tried again | {retried} requests, after {clients.retry_wait_s:.1f} s of waiting in all |",
         f"| held back by the request budget | {clients.held_back_s:.1f} s in all |",
@@ -202,6 +200,10 @@ def counts_table(counts: Mapping[str, int], of: str, number: str) -> str:
     """Counts as a Markdown table, largest first."""
     if not counts:
         return "none"
-    rows = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    lines = [f"| {of} | {number} |", "|---|---:|", *(f"| {k} | {v} |" for k, v in rows)]
+    rows = (f"| {name} | {times} |" for name, times in _largest_first(counts))
+    lines = [f"| {of} | {number} |", "|---|---:|", *rows]
     return "\n".join(lines)
+
+
+def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))

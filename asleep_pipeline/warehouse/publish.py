@@ -37,6 +37,7 @@ from asleep_pipeline.sleep.parameters import Parameters
 from asleep_pipeline.warehouse.insights import insight_select
 from asleep_pipeline.warehouse.marts.build import SELECTS, refresh_marts, write_parameters
 from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
+from asleep_pipeline.warehouse.parts import in_parts
 from asleep_pipeline.warehouse.views.tables import INSIGHT, VIEWS
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,6 @@ log = structlog.get_logger(__name__)
 PUBLISHED = (USERS, SESSIONS, AVERAGE_STATS, QUARANTINE, TZ_RULES)
 """Tables of the lake that analysts get."""
 
-_CHANGES: Final = "FROM ducklake_table_changes('lake', 'main', $1, $2, $3)"
 _SESSIONS_A_PART: Final = 50_000
 _DATED_BY: Final = {SESSIONS.name: "start_date", AVERAGE_STATS.name: "month"}
 
@@ -241,38 +241,37 @@ def _load_all(con: duckdb.DuckDBPyConnection, table: Table) -> int:
 
 def _parts(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     """First and last user of parts of `sessions` that memory can sort, in the order of users."""
+    parts = in_parts("lake.sessions", _SESSIONS_A_PART)
     return con.execute(
-        f"""
-        SELECT min(user_id), max(user_id)
-        FROM (
-            SELECT user_id, (sum(n) OVER (ORDER BY user_id) - n) // {_SESSIONS_A_PART} AS part
-            FROM (SELECT user_id, count(*) AS n FROM lake.sessions GROUP BY user_id)
-        )
-        GROUP BY part ORDER BY part
-        """
+        f"SELECT min(user_id), max(user_id) FROM ({parts}) GROUP BY part ORDER BY part"
     ).fetchall()
 
 
 def _load_changes(con: duckdb.DuckDBPyConnection, table: Table, span: list[object]) -> int:
     keys, changed = ", ".join(table.key), f"changed_{table.name}"
+    date = _DATED_BY.get(table.name, "NULL::DATE")
     found = _count(
-        con, f"CREATE OR REPLACE TEMP TABLE {changed} AS SELECT DISTINCT {keys} {_CHANGES}", span
+        con,
+        f"CREATE OR REPLACE TEMP TABLE {changed} AS "
+        f"SELECT {keys}, min({date}) AS first_date, max({date}) AS last_date "
+        f"FROM ducklake_table_changes('lake', 'main', $1, $2, $3) GROUP BY {keys}",
+        span,
     )
     if not found:
         return 0
     same_key = " AND ".join(f"{table.name}.{name} = {changed}.{name}" for name in table.key)
     con.execute(f"DELETE FROM {table.name} USING {changed} WHERE {same_key}")
     source = f"lake.{table.name} SEMI JOIN {changed} USING ({keys})"
-    return _insert(con, table, f"{source} WHERE {_dates_of_changes(con, table, span)}")
+    return _insert(con, table, f"{source} WHERE {_dates_of_changes(con, table)}")
 
 
-def _dates_of_changes(con: duckdb.DuckDBPyConnection, table: Table, span: list[object]) -> str:
+def _dates_of_changes(con: duckdb.DuckDBPyConnection, table: Table) -> str:
     """A condition that all changed rows meet: files know their dates, so others stay unopened."""
     date = _DATED_BY.get(table.name)
     if date is None:
         return "true"
-    changes = con.execute(f"SELECT min({date}), max({date}) {_CHANGES}", span).fetchone()
-    first, last = changes or (None, None)
+    sql = f"SELECT min(first_date), max(last_date) FROM changed_{table.name}"
+    first, last = con.execute(sql).fetchone() or (None, None)
     return f"{date} BETWEEN DATE '{first}' AND DATE '{last}'"
 
 

@@ -16,7 +16,7 @@ from asleep_pipeline.extract import answers
 from asleep_pipeline.extract.averages import pull_averages
 from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.extract.crowd import Crowd, run
-from asleep_pipeline.extract.sessions import Window, pull_sessions
+from asleep_pipeline.extract.sessions import PullReport, Window, pull_sessions
 from asleep_pipeline.lake.users import put_users
 from asleep_pipeline.simulator import Faults
 from asleep_pipeline_tests.small_world import FIRST, TODAY, SmallWorld
@@ -24,11 +24,25 @@ from asleep_pipeline_tests.small_world import FIRST, TODAY, SmallWorld
 APRIL = date(2026, 4, 1)
 
 
-def ask_for_averages(world: SmallWorld, *, refetch: bool = False) -> Crowd:
+def pull_by(world: SmallWorld, clients: Clients) -> PullReport:
+    """Pull everybody by other clients than the world's own."""
+    return pull_sessions(
+        world.lake,
+        clients,
+        Window(FIRST, TODAY),
+        shard=0,
+        now=world.sim.clock.now(),
+        recompute_days=7,
+    )
+
+
+def ask_for_averages(
+    world: SmallWorld, clients: Clients | None = None, *, refetch: bool = False
+) -> Crowd:
     """Pull the averages of April."""
     return pull_averages(
         world.lake,
-        world.clients(),
+        clients or world.clients(),
         APRIL,
         shard=0,
         fallbacks=world.platform.fallbacks(world.lake),
@@ -100,14 +114,7 @@ def test_one_organisation_s_trouble_is_not_another_s(world: SmallWorld) -> None:
     """Everybody else is pulled to the end; then the run fails for what the first one met."""
     clients = two_organisations(world)
     with pytest.raises(Unauthorized):
-        pull_sessions(
-            world.lake,
-            clients,
-            Window(FIRST, TODAY),
-            shard=0,
-            now=world.sim.clock.now(),
-            recompute_days=7,
-        )
+        pull_by(world, clients)
     pulled = world.lake.frame("SELECT DISTINCT user_id FROM raw")["user_id"].to_list()
     others = [person.user_id for person in world.sim.world.people[1:]]
     assert sorted(pulled) == sorted(others)
@@ -118,15 +125,7 @@ def test_one_organisation_s_averages_do_not_wait_for_another_s(world: SmallWorld
     """The averages of everybody else are kept."""
     clients = two_organisations(world)
     with pytest.raises(Unauthorized):
-        pull_averages(
-            world.lake,
-            clients,
-            APRIL,
-            shard=0,
-            fallbacks=world.platform.fallbacks(world.lake),
-            now=world.sim.clock.now(),
-            recompute_days=7,
-        )
+        ask_for_averages(world, clients)
     assert world.lake.frame("SELECT * FROM raw").height == len(world.sim.world.people) - 1
 
 
@@ -139,9 +138,7 @@ def test_an_organisation_of_strangers_is_a_wrong_key(world: SmallWorld) -> None:
     )
     clients = world.clients()
     both = replace(clients, keys={**clients.keys, "clinic": clients.keys["default"]})
-    report = pull_sessions(
-        world.lake, both, Window(FIRST, TODAY), shard=0, now=now, recompute_days=7
-    )
+    report = pull_by(world, both)
     assert report.crowd.failed == 2
     assert world.lake.frame("SELECT * FROM users WHERE deleted_at IS NOT NULL").is_empty()
 
@@ -154,14 +151,7 @@ def test_a_budget_that_cannot_be_kept_is_told_in_a_sentence(
     damaged.write_bytes(b"no database at all" * 100)
     clients = replace(world.clients(), budget_file=damaged)
     with pytest.raises(ConfigurationError, match="request budget"):
-        pull_sessions(
-            world.lake,
-            clients,
-            Window(FIRST, TODAY),
-            shard=0,
-            now=world.sim.clock.now(),
-            recompute_days=7,
-        )
+        pull_by(world, clients)
 
 
 def test_final_averages_are_asked_for_once(world: SmallWorld) -> None:
@@ -186,15 +176,7 @@ def test_faults_are_counted_by_endpoint(world: SmallWorld) -> None:
     """Requests, retries and refusals of one run."""
     world.sim.faults.become(Faults(seed=1, server_error_share=0.3))
     clients = world.clients()
-    pull_averages(
-        world.lake,
-        clients,
-        APRIL,
-        shard=0,
-        fallbacks=world.platform.fallbacks(world.lake),
-        now=world.sim.clock.now(),
-        recompute_days=7,
-    )
+    ask_for_averages(world, clients)
     assert clients.requests == world.sim.requests
     assert clients.requests["average_stats"] == 3 + clients.retries["average_stats"]
 

@@ -32,6 +32,7 @@ from asleep_pipeline.warehouse.marts.tables import (
     USER_WEEK,
     WINDOWS_DAYS,
 )
+from asleep_pipeline.warehouse.parts import in_parts
 
 _FOLDER = files("asleep_pipeline.warehouse.marts")
 _SQL: Final = {
@@ -207,18 +208,8 @@ def _find_touched(con: duckdb.DuckDBPyConnection) -> None:
         SELECT user_id, session_id FROM sessions SEMI JOIN changed_nights USING (user_id, night_date)
         """
     )
-    # Neighbouring users share a part, so that the tables stay in the order of users.
-    con.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE parts AS
-        SELECT user_id, ((sum(n) OVER (ORDER BY user_id) - n) // {_SESSIONS_A_PART})::INTEGER AS part
-        FROM (
-            SELECT user_id, count(*) AS n
-            FROM (SELECT user_id FROM touched_sessions UNION ALL SELECT user_id FROM touched_nights)
-            GROUP BY user_id
-        )
-        """
-    )
+    touched = "(SELECT user_id FROM touched_sessions UNION ALL SELECT user_id FROM touched_nights)"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE parts AS {in_parts(touched, _SESSIONS_A_PART)}")
 
 
 def _number_of_parts(con: duckdb.DuckDBPyConnection) -> int:
