@@ -30,12 +30,16 @@ class Breaker:
 
     def admits(self) -> bool:
         """Whether a request may go out now; in the open state only a probe, and only one."""
-        if self._opened_at is None:
-            return True
-        if self._probing or self.clock() - self._opened_at < PAUSE_S:
+        if self.refuses():
             return False
-        self._probing = True
+        self._probing = self._opened_at is not None
         return True
+
+    def refuses(self) -> bool:
+        """Whether no request may go out now."""
+        if self._opened_at is None:
+            return False
+        return self._probing or self.clock() - self._opened_at < PAUSE_S
 
     def succeeded(self) -> bool:
         """The service answered, be it with a refusal; returns whether that closed the circuit."""

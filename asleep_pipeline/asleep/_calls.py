@@ -17,7 +17,7 @@ from asleep_pipeline.asleep._breaker import PAUSE_S, Breaker
 from asleep_pipeline.asleep._budget import Budget
 from asleep_pipeline.asleep._http import Reply, Request, Wire
 from asleep_pipeline.asleep._replies import check
-from asleep_pipeline.asleep._retry import SCHEDULE, again, again_if_unseen
+from asleep_pipeline.asleep._retry import SCHEDULE, again, again_if_unseen, may_have_worked
 from asleep_pipeline.asleep.errors import (
     AsleepError,
     CircuitOpen,
@@ -114,14 +114,15 @@ class Calls:
     async def _again(self, request: Request, failure: TransientError) -> Reply:
         """Go on after a first failure, which counts as the first attempt of the schedule."""
         on = again if request.repeatable else again_if_unseen
-        failed_at = perf_counter()
+        failed_at, may_be_done = perf_counter(), False
         async for attempt in stamina.retry_context(on, **SCHEDULE):
             with attempt:
                 if attempt.num == 1:
                     raise failure
                 self._count_wait(failure, attempt.num, perf_counter() - failed_at)
+                may_be_done = may_be_done or may_have_worked(failure)
                 try:
-                    return await self._attempt(request, attempt.num)
+                    return await self._attempt(request, attempt.num, may_be_done=may_be_done)
                 except TransientError as error:
                     failure, failed_at = error, perf_counter()
                     raise
@@ -138,7 +139,10 @@ class Calls:
             wait_s=round(wait_s, 1),
         )
 
-    async def _attempt(self, request: Request, number: int) -> Reply:
+    async def _attempt(self, request: Request, number: int, *, may_be_done: bool = False) -> Reply:
+        # Before the turn, which would be spent on nothing; and after it, since it takes time.
+        if self._breaker.refuses():
+            raise _circuit_open(request.endpoint)
         await self._turn()
         if not self._breaker.admits():
             raise _circuit_open(request.endpoint)
@@ -152,7 +156,7 @@ class Calls:
         except AsleepError as error:
             self._judge(error)
             self._tell(request.endpoint, number, started, error.status, error)
-            return await self._despite(error, request, number)
+            return await self._despite(error, request, may_be_done=may_be_done)
         except BaseException:
             self._breaker.abandoned()
             raise
@@ -168,10 +172,10 @@ class Calls:
         if waited_s > _NO_WAIT_S:
             self.counters.held_back_s += waited_s
 
-    async def _despite(self, error: AsleepError, request: Request, number: int) -> Reply:
+    async def _despite(self, error: AsleepError, request: Request, *, may_be_done: bool) -> Reply:
         """Slow down where that was refused, and raise the error unless all is well nonetheless."""
-        if number > 1 and request.method == "DELETE" and isinstance(error, Gone):
-            # An earlier attempt may have taken effect although its answer was lost.
+        if may_be_done and request.method == "DELETE" and isinstance(error, Gone):
+            # An earlier attempt took effect, and its answer was lost.
             return Reply(HTTPStatus.NO_CONTENT, {}, b"")
         self.counters.failures[f"{error.endpoint}: {type(error).__name__}"] += 1
         if isinstance(error, RateLimited):

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import httpx
 from pydantic import SecretStr
@@ -56,6 +56,12 @@ class Request:
     content: bytes | None = field(default=None, repr=False)
     has_result: bool = True
     repeatable: bool = True
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The user and the session it is about: what no error may quote."""
+        in_path = map(unquote, self.path.split("/")[4:5])
+        return tuple(filter(None, (*in_path, self.headers.get("x-user-id", ""))))
 
 
 @dataclass(frozen=True)

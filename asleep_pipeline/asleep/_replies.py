@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -126,7 +127,11 @@ def _error(request: Request, reply: Reply, key: SecretStr) -> AsleepError:
         )
     meaning = _meaning(reply.status, detail.lower(), request.endpoint)
     # The key is never put into a variable: a traceback may be printed with its variables.
-    shown = (_location(reply) or detail).replace(key.get_secret_value(), "[key]")[:_LONGEST_DETAIL]
+    shown = (_location(reply) or detail).replace(key.get_secret_value(), "[key]")
+    for each in request.ids:
+        # As a word: an id may be so short that it is a part of others.
+        shown = re.sub(rf"(?<!\w){re.escape(each)}(?!\w)", "[id]", shown)
+    shown = shown[:_LONGEST_DETAIL]
     said = f" ({reply.status}: {shown})" if shown else f" ({reply.status})"
     return meaning.kind(
         f"{request.endpoint}: Asleep {meaning.what}{said}.",

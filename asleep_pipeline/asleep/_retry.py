@@ -35,7 +35,11 @@ def again(error: Exception) -> bool | float:
 
 def again_if_unseen(error: Exception) -> bool | float:
     """As `again`, for a request that must not take effect twice."""
-    unseen = isinstance(error, RateLimited) or (
-        isinstance(error, ConnectionFailed) and not error.sent
-    )
-    return again(error) if unseen else False
+    return False if may_have_worked(error) else again(error)
+
+
+def may_have_worked(error: Exception) -> bool:
+    """Whether a request that failed so may have taken effect nevertheless."""
+    if isinstance(error, ConnectionFailed):
+        return error.sent
+    return not isinstance(error, RateLimited)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ import structlog
 from asleep_pipeline.asleep import AsleepClient, AsleepError, CircuitOpen, StopError, UserNotFound
 from asleep_pipeline.errors import ConfigurationError, LakeError
 from asleep_pipeline.extract.clients import ClientOf, Clients
+from asleep_pipeline.extract.jobs import Jobs, side_by_side
 from asleep_pipeline.lake.users import LakeUser
 
 log = structlog.get_logger(__name__)
@@ -94,40 +96,39 @@ async def ask_everyone(
     at_once: int,
     on_progress: Callable[[], None] = lambda: None,
 ) -> None:
-    """Call `ask` for every user, `at_once` of them side by side.
+    """Call `ask` for every user, `at_once` of an organisation side by side.
 
     Raises:
         StopError: The key, the plan or the quota forbids any request for an organisation.
         CircuitOpen: The service fails for everyone of an organisation.
         ExceptionGroup: Of an error of ours.
     """
-    todo = iter(users)
-    async with asyncio.TaskGroup() as group:
-        for _ in range(at_once):
-            group.create_task(_work(todo, client_of, ask, crowd, on_progress))
+    stacks: defaultdict[str, Jobs] = defaultdict(Jobs)
+    for user in users:
+        stacks[user.org_id].add(partial(_ask_one, user, client_of, ask, crowd, on_progress))
+    await side_by_side(stacks.values(), at_once=at_once)
     crowd.raise_if_stopped()
 
 
-async def _work(
-    todo: Iterator[LakeUser],
+async def _ask_one(
+    user: LakeUser,
     client_of: ClientOf,
     ask: Ask,
     crowd: Crowd,
     on_progress: Callable[[], None],
 ) -> None:
-    for user in todo:
-        if user.org_id in crowd.stopped:
-            continue
-        crowd.asked[user.org_id] += 1
-        try:
-            await ask(user, client_of(user.org_id))
-        except StopsAll as error:
-            crowd.stop(user, error)
-            continue
-        except AsleepError as error:
-            crowd.meets(user, error)
-        crowd.done += 1
-        on_progress()
+    if user.org_id in crowd.stopped:
+        return
+    crowd.asked[user.org_id] += 1
+    try:
+        await ask(user, client_of(user.org_id))
+    except StopsAll as error:
+        crowd.stop(user, error)
+        return
+    except AsleepError as error:
+        crowd.meets(user, error)
+    crowd.done += 1
+    on_progress()
 
 
 def ask_all(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -22,7 +22,7 @@ from asleep_pipeline.extract.answers import Chunks, raw_row
 from asleep_pipeline.extract.clients import ClientOf, Clients
 from asleep_pipeline.extract.crowd import Crowd, StopsAll, run
 from asleep_pipeline.extract.details import AskedSession, detail_row, vanished_row
-from asleep_pipeline.extract.jobs import Jobs
+from asleep_pipeline.extract.jobs import Jobs, side_by_side
 from asleep_pipeline.extract.known import Known, read_known
 from asleep_pipeline.extract.plan import list_hash, wants_detail
 from asleep_pipeline.lake.ducklake import Lake
@@ -153,11 +153,12 @@ class _Pull:
 
     async def _group(self, users: Sequence[LakeUser], client_of: ClientOf) -> None:
         known = read_known(self.chunks.lake, users, self.shard, self.window.start, self.window.end)
-        jobs = Jobs()
+        stacks: defaultdict[str, Jobs] = defaultdict(Jobs)
         for user in reversed(users):
+            jobs = stacks[user.org_id]
             jobs.add(partial(self._user, user, client_of, known, jobs))
         # Details of few users fill the connections as well as those of many.
-        await jobs.run(at_once=self.clients.max_connections)
+        await side_by_side(stacks.values(), at_once=self.clients.max_connections)
 
     async def _user(self, user: LakeUser, client_of: ClientOf, known: Known, jobs: Jobs) -> None:
         """List the user's sessions, and have the details asked for that may hold news."""

@@ -46,6 +46,7 @@ PUBLISHED = (USERS, SESSIONS, AVERAGE_STATS, QUARANTINE, TZ_RULES)
 """Tables of the lake that analysts get."""
 
 _SESSIONS_A_PART: Final = 50_000
+_BUILD_MEMORY: Final = "512MiB"
 _DATED_BY: Final = {SESSIONS.name: "start_date", AVERAGE_STATS.name: "month"}
 
 _FOLDER = files("asleep_pipeline.warehouse.views")
@@ -145,6 +146,7 @@ def _bring_up_to_date(
         if since is None:
             # A build from scratch commits each statement, since memory holds what is not committed:
             # it counts only when `load_info` is there, which is written last.
+            con.execute(f"SET memory_limit = '{_BUILD_MEMORY}'")
             _create(con)
             write_parameters(con, parameters)
         else:

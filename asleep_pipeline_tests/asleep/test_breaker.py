@@ -121,6 +121,23 @@ async def test_client_stops_asking_a_dead_service(asleep: AsleepClient, vendor: 
     assert len(vendor.requests) == asked == FAILURES_TO_OPEN
 
 
+async def test_a_call_that_is_not_made_takes_no_turn(
+    asleep: AsleepClient, vendor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the circuit is open, the request budget is left to those who share it."""
+    asleep._call._breaker.clock = map(float, range(0, 1000, 4)).__next__
+    vendor.refuses(500, "x")
+    await failing(asleep, FAILURES_TO_OPEN // ATTEMPTS)
+    turns: list[None] = []
+
+    async def turn() -> None:
+        turns.append(None)
+
+    monkeypatch.setattr(asleep._call._budget, "acquire", turn)
+    await failing(asleep, 1)
+    assert not turns
+
+
 async def test_an_outage_is_told_once_from_its_begin_to_its_end(vendor: Any, clock: Clock) -> None:
     """One line when the circuit opens and one when it closes, whatever the probes between meet."""
     transport = httpx.MockTransport(vendor)

@@ -207,6 +207,15 @@ async def test_deletion_of_what_never_was_is_told(asleep: AsleepClient, vendor: 
         await asleep.delete_user("u")
 
 
+async def test_deletion_that_had_no_effect_before_a_404_is_told(
+    asleep: AsleepClient, vendor: Any
+) -> None:
+    """What was refused, or never sent, was not deleted by us: somebody must look at the id."""
+    vendor.says(refusal(429, "x"), httpx.ConnectError("refused"), NO_USER)
+    with pytest.raises(UserNotFound):
+        await asleep.delete_user("u")
+
+
 async def test_reading_what_vanished_during_a_retry_is_told(
     asleep: AsleepClient, vendor: Any
 ) -> None:

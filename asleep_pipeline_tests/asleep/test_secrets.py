@@ -6,6 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -80,6 +81,19 @@ async def test_key_is_in_no_error_and_no_log(
     assert "session-1" not in caplog.text
     # httpx's own error would hold the request, and with it the key.
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+async def test_errors_quote_no_ids(vendor: Any) -> None:
+    """The vendor names whom it does not know; an error, which ends up in logs, does not."""
+    vendor.refuses(404, "Unable to find the user of id G-2026 1, session 20260101_a")
+    async with AsleepClient(CANARY, transport=httpx.MockTransport(vendor)) as client:
+        with pytest.raises(AsleepError) as user:
+            await client.get_user("G-2026 1")
+        with pytest.raises(AsleepError) as session:
+            await client.get_session("G-2026 1", "20260101_a")
+    assert user.value.detail == "Unable to find the user of id [id], session 20260101_a"
+    assert session.value.detail == "Unable to find the user of id [id], session [id]"
+    assert "G-2026" not in str(user.value) + str(session.value)
 
 
 async def test_key_is_in_no_repr() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from asleep_pipeline.extract.jobs import Jobs
+from asleep_pipeline.extract.jobs import Jobs, side_by_side
 
 
 async def test_what_a_job_adds_is_done_before_what_waits() -> None:
@@ -76,3 +76,19 @@ async def test_an_error_ends_all_other_jobs() -> None:
 async def test_no_jobs_are_done_at_once() -> None:
     """A shard without users is no reason to wait."""
     await Jobs().run(at_once=2)
+
+
+async def test_stacks_do_not_wait_for_each_other() -> None:
+    """An organisation whose requests are held back leaves the places of the others alone."""
+    others_are_done = asyncio.Event()
+    held_back, other = Jobs(), Jobs()
+    for _ in range(5):
+        held_back.add(others_are_done.wait)
+
+    async def last() -> None:
+        others_are_done.set()
+
+    other.add(last)
+    async with asyncio.timeout(10):
+        await side_by_side([held_back, other], at_once=2)
+    assert others_are_done.is_set()
