@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from asleep_pipeline.access.roles import PERMISSIONS, Permission, Role
 from asleep_pipeline.access.tokens import Tokens
 
 CHALLENGE: Final = 'Bearer realm="asleep-pipeline"'
@@ -19,12 +20,26 @@ class Caller:
     """Who asks.
 
     Attributes:
-        org_id: The organisation whose users they may see.
+        org_id: The organisation that they belong to; they see nothing of any other.
+        role: What they are in it.
+        subject: Names them in the audit, such as `token:7`.
+        user_id: The user that they are themselves; None when they are none.
         token_id: The token that they have shown.
     """
 
     org_id: str
+    role: Role
+    subject: str
+    user_id: str | None
     token_id: int
+
+    def may(self, permission: Permission) -> bool:
+        """Whether their role has a permission."""
+        return permission in PERMISSIONS[self.role]
+
+    def may_see(self, user_id: str) -> bool:
+        """Whether they may see the rows of a user, provided that the user is of their organisation."""
+        return self.may(Permission.PEOPLE) or user_id == self.user_id
 
 
 class NotAuthenticated(Exception):  # noqa: N818 -- it is an answer, and a normal one
@@ -46,7 +61,9 @@ def authenticate(header: str | None, tokens: Tokens) -> Caller:
     token = tokens.find(found[1]) if found else None
     if token is None:
         raise NotAuthenticated
-    return Caller(token.org_id, token.id)
+    return Caller(
+        token.org_id, Role.ADMIN, subject=f"token:{token.id}", user_id=None, token_id=token.id
+    )
 
 
 def is_still_known(caller: Caller, tokens: Tokens) -> bool:

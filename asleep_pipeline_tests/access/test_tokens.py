@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from asleep_pipeline.access.callers import Caller, NotAuthenticated, authenticate, is_still_known
+from asleep_pipeline.access.roles import Role
 from asleep_pipeline.access.tokens import Tokens
 from asleep_pipeline.errors import AccessError, UsageError
 
@@ -34,8 +35,12 @@ def test_a_token_stands_for_its_organisation(tokens: Tokens) -> None:
         None,
     )
     assert tokens.find(secret) == made
-    assert authenticate(f"Bearer {secret}", tokens) == Caller("acme", made.id)
-    assert authenticate(f"bearer  {secret}", tokens) == Caller("acme", made.id)
+    assert authenticate(f"Bearer {secret}", tokens) == Caller(
+        "acme", Role.ADMIN, f"token:{made.id}", None, made.id
+    )
+    assert authenticate(f"bearer  {secret}", tokens) == Caller(
+        "acme", Role.ADMIN, f"token:{made.id}", None, made.id
+    )
 
 
 def test_tokens_look_like_tokens_and_are_never_the_same(tokens: Tokens) -> None:

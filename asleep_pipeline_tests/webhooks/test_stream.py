@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from asleep_pipeline.access.callers import Caller
+from asleep_pipeline.access.roles import Role
 from asleep_pipeline.access.tokens import Tokens
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.users import LakeUser, mark_gone
@@ -373,7 +374,8 @@ async def test_a_slow_reader_begins_again(made: Nights) -> None:
     with made.followed() as live:
         made.publishes(("ann", 10))
         live.board._channels["acme"] = Channel(Position(1), kept=3)
-        messages = _Stream(live, tokens, Caller("acme", token.id)).messages("")
+        caller = Caller("acme", Role.ADMIN, "test", None, token.id)
+        messages = _Stream(live, tokens, caller).messages("")
         names = [(await anext(messages)).event for _ in range(4)]
         assert names == [None, "snapshot", "session", "ready"]
         made.arrive("ann", *(inference("ann", block) for block in range(1, 9)))

@@ -1,0 +1,5 @@
+"""The HTTP API: users, sessions, statistics and a proxy, for the apps of organisations.
+
+It reads the published file only, through the views of one organisation (`tenants`); what it changes
+goes through the client, the roster and `privacy`.
+"""
