@@ -302,6 +302,11 @@ class Settings(BaseSettings):
         return self.data_dir / "access" / "tokens.sqlite"
 
     @property
+    def secret_path(self) -> Path:
+        """The deployment's own secret, from which keys are derived."""
+        return self.data_dir / "access" / "secret"
+
+    @property
     def dagster_home(self) -> Path:
         """Dagster's instance folder: runs, events, schedules."""
         return self.data_dir / "dagster"

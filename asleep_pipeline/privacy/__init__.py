@@ -1,0 +1,1 @@
+"""What protects people: keyed hashes instead of ids, erasure, retention, encryption, audit."""
