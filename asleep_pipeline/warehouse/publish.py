@@ -46,7 +46,8 @@ PUBLISHED = (USERS, SESSIONS, AVERAGE_STATS, QUARANTINE, TZ_RULES)
 """Tables of the lake that analysts get."""
 
 _SESSIONS_A_PART: Final = 50_000
-_BUILD_MEMORY: Final = "512MiB"
+_BUILD_MEMORY: Final = "256MiB"
+"""Of DuckDB, which would else keep the blocks of a build from scratch in memory."""
 _DATED_BY: Final = {SESSIONS.name: "start_date", AVERAGE_STATS.name: "month"}
 
 _FOLDER = files("asleep_pipeline.warehouse.views")
@@ -114,7 +115,7 @@ def publish(
         if from_scratch:
             discard(working)
         try:
-            report = _bring_up_to_date(lake, working, path, parameters)
+            report = _bring_up_to_date(lake, working, path, parameters, memory=_BUILD_MEMORY)
         except duckdb.Error as error:
             # It is only a copy of the lake; a damaged one is not worth repairing.
             log.warning("working file discarded", problem=str(error).splitlines()[0])
@@ -128,7 +129,8 @@ def _build_or_explain(
     lake: Lake, working: Path, path: Path, parameters: Parameters
 ) -> PublishReport:
     try:
-        return _bring_up_to_date(lake, working, path, parameters)
+        # Without a limit, in case that it was the limit.
+        return _bring_up_to_date(lake, working, path, parameters, memory=None)
     except duckdb.Error as error:
         raise WarehouseError(
             f"The warehouse {path} cannot be built: {str(error).splitlines()[0]}",
@@ -137,7 +139,12 @@ def _build_or_explain(
 
 
 def _bring_up_to_date(
-    lake: Lake, working: Path, path: Path, parameters: Parameters
+    lake: Lake,
+    working: Path,
+    path: Path,
+    parameters: Parameters,
+    *,
+    memory: str | None,
 ) -> PublishReport:
     snapshot = lake.snapshot_id()
     layout = _layout(parameters)
@@ -146,7 +153,8 @@ def _bring_up_to_date(
         if since is None:
             # A build from scratch commits each statement, since memory holds what is not committed:
             # it counts only when `load_info` is there, which is written last.
-            con.execute(f"SET memory_limit = '{_BUILD_MEMORY}'")
+            if memory:
+                con.execute(f"SET memory_limit = '{memory}'")
             _create(con)
             write_parameters(con, parameters)
         else:

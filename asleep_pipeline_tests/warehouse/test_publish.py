@@ -16,6 +16,7 @@ import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from structlog.testing import capture_logs
 
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake import Lake
@@ -202,6 +203,18 @@ def test_a_damaged_working_file_is_built_anew(bag: Mailbag, path: Path, damage: 
     working = path.parent / "warehouse" / "working.duckdb"
     working.write_bytes(damage)
     assert publish(bag.lake, path).is_full
+    assert differences(bag.lake, path) == {}
+
+
+def test_a_build_is_made_without_the_limit_of_memory_where_that_is_too_low(
+    bag: Mailbag, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit saves memory, and costs nobody a publication."""
+    module = import_module("asleep_pipeline.warehouse.publish")
+    monkeypatch.setattr(module, "_BUILD_MEMORY", "1MiB")
+    with capture_logs() as lines:
+        assert publish(bag.lake, path).is_full
+    assert [line["event"] for line in lines] == ["working file discarded"]
     assert differences(bag.lake, path) == {}
 
 

@@ -52,7 +52,7 @@ SELECTS: Final = "\n".join(
 )
 """The text of all marts, and of what builds them: another text makes another layout of the published file."""
 
-_SESSIONS_A_PART: Final = 100_000
+_SESSIONS_A_PART: Final = 50_000
 """Bounds the memory of a build."""
 
 _GROUPS: Final = (
