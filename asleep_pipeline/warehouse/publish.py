@@ -46,7 +46,7 @@ PUBLISHED = (USERS, SESSIONS, AVERAGE_STATS, QUARANTINE, TZ_RULES)
 """Tables of the lake that analysts get."""
 
 _SESSIONS_A_PART: Final = 50_000
-_BUILD_MEMORY: Final = "256MiB"
+_BUILD_MEMORY: Final = "512MiB"
 """Of DuckDB, which would else keep the blocks of a build from scratch in memory."""
 _DATED_BY: Final = {SESSIONS.name: "start_date", AVERAGE_STATS.name: "month"}
 
