@@ -5,12 +5,13 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 READY   := $(VENV)/.installed
+AUDIT   := $(VENV)/audit
 RIVALS  := $(VENV)/.rivals
 DUCKDB  := $(VENV)/duckdb-1.4/.installed $(VENV)/duckdb-2/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo ui test lint bench docs lock
+.PHONY: help demo ui test lint bench docs lock audit
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,18 +28,24 @@ test: $(READY) $(DUCKDB) ## Run the whole test suite
 lint: $(READY) ## Check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --explicit-package-bases asleep_pipeline asleep_pipeline_tests
+	$(BIN)/mypy --explicit-package-bases asleep_pipeline asleep_pipeline_tests examples
 
 bench: $(READY) $(RIVALS) ## Measure cost and speed beside dlt and a plain script
-	for part in "" .increment .quota .webhooks .memory .queries .marts; do $(BIN)/python -m benchmarks$$part || exit; done
+	for part in "" .increment .quota .webhooks .memory .queries .marts .serving; do $(BIN)/python -m benchmarks$$part || exit; done
 
 docs: $(READY) ## Write the generated parts of the README and docs/ again
 	$(BIN)/python -m asleep_pipeline.reference README.md docs/tables.md
 	$(BIN)/python -m asleep_pipeline.questions_page docs/questions.md
 
+audit: $(READY) $(AUDIT)/.installed ## Look at licences and known weaknesses of the dependencies; writes sbom.json
+	$(BIN)/python -m supply.licences
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
+	$(BIN)/python -m supply.advisories $(AUDIT)/bin/pip-audit requirements.lock
+
 lock: $(READY) ## Resolve the dependencies again and write the lock files
 	$(COMPILE) pyproject.toml --extra dev --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra dev --extra bench --constraint requirements.lock --output-file requirements/bench.lock
+	printf 'cyclonedx-bom\npip-audit\n' | $(COMPILE) - --output-file requirements/audit.lock
 	echo 'duckdb==1.4.5' | $(COMPILE) - --no-deps --no-annotate --output-file requirements/duckdb-1.4.lock
 	echo 'duckdb==2.0.0' | $(COMPILE) - --no-deps --no-annotate --output-file requirements/duckdb-2.lock
 
@@ -61,6 +68,12 @@ $(READY): pyproject.toml $(VENV)/.locked
 
 $(RIVALS): requirements/bench.lock $(READY)
 	$(PIP) --require-hashes --requirement $<
+	@touch $@
+
+# In an environment of its own: what looks at the dependencies is none of them.
+$(AUDIT)/.installed: requirements/audit.lock
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes --requirement $<
 	@touch $@
 
 # The published file must open in other DuckDB releases: tests import each from a folder of its own.

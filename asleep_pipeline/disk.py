@@ -1,10 +1,34 @@
-"""Forcing files and their names to the disk, so that a power cut leaves them; and removing files."""
+"""Files: forced to the disk, so that a power cut leaves them; removed; kept from all but their owner."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
+from typing import Final
+
+_OTHERS: Final = 0o077
+_OWNER: Final = 0o700
+
+
+def write_privately() -> None:
+    """Let whatever this process and its children make from now on be their owner's alone."""
+    os.umask(_OTHERS)
+
+
+def make_private(folder: Path) -> None:
+    """Take a folder, and those in it, back from everybody but their owner; what is below is shielded by them.
+
+    A folder of somebody else stays as it is: whoever does not own it cannot change that.
+    """
+    if not folder.is_dir():
+        return
+    below = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    for path in (folder, *below):
+        if path.stat().st_mode & _OTHERS:
+            with suppress(PermissionError):
+                path.chmod(_OWNER)
 
 
 def sync(path: Path) -> None:

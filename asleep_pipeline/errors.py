@@ -3,11 +3,14 @@
 ```
 AsleepPipelineError
 ├── UsageError            an argument cannot be used as given                    exit code 2
+│   └── ConflictError     it goes against what is there already                 exit code 2
 ├── ConfigurationError    a setting, the key, or the roster must change first    exit code 3
 ├── LakeError             the lake cannot be opened, read or written             exit code 1
 ├── WarehouseError        the published file cannot be built or read             exit code 1
 ├── InboxError            the inbox of webhooks cannot be opened, read or written   exit code 1
-├── AccessError           the API tokens cannot be read or written               exit code 1
+├── AccessError           who may ask cannot be read or written                 exit code 1
+├── ErasureError          a person cannot be erased, or a receipt does not hold    exit code 1
+├── AuditError            the audit log is not as it was written                exit code 1
 └── AsleepError           everything the Asleep API can do to us, see `asleep_pipeline.asleep.errors`
 ```
 
@@ -41,6 +44,10 @@ class UsageError(AsleepPipelineError):
     exit_code = 2
 
 
+class ConflictError(UsageError):
+    """An argument goes against what is there already."""
+
+
 class ConfigurationError(AsleepPipelineError):
     """A setting, the API key, or the roster must change before this can work."""
 
@@ -59,5 +66,13 @@ class InboxError(AsleepPipelineError):
     """The inbox of webhooks cannot be opened, read or written."""
 
 
+class AuditError(AsleepPipelineError):
+    """The audit log is not as it was written."""
+
+
 class AccessError(AsleepPipelineError):
-    """The API tokens cannot be read or written."""
+    """The control database (organisations, members, tokens) or the secret cannot be read or written."""
+
+
+class ErasureError(AsleepPipelineError):
+    """A person cannot be erased just now, or what tells of it cannot be used."""

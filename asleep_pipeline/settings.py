@@ -18,10 +18,13 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import (
@@ -35,8 +38,10 @@ from pydantic_settings import (
 )
 
 from asleep_pipeline.errors import ConfigurationError
+from asleep_pipeline.example_secrets import is_example
 from asleep_pipeline.loopback import is_loopback
-from asleep_pipeline.sleep.parameters import GroupSize, Parameters, Score, SleepOfADay
+from asleep_pipeline.privacy.key_files import use_key_file
+from asleep_pipeline.sleep.parameters import GroupSize, Score, SleepOfADay
 from asleep_pipeline.weekdays import Weekdays
 from asleep_pipeline.zones.names import is_zone, known_zones
 
@@ -44,7 +49,8 @@ PREFIX = "ASLEEP_"
 CONFIG_VARIABLE = "ASLEEP_CONFIG"
 CONFIG_FILE = "asleep-pipeline.toml"
 _SHORTEST_SECRET_BYTES = 24
-_SECRETS = frozenset({"api_key", "previous_api_key", "webhook_signing_secret"})
+_SHORTEST_JWT_SECRET_BYTES = 32
+_SECRETS = frozenset({"api_key", "previous_api_key", "webhook_signing_secret", "jwt_secret"})
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
@@ -62,7 +68,8 @@ def check_zone(name: str) -> str:
     return name
 
 
-def _check_key(key: SecretStr) -> SecretStr:
+def check_key(key: SecretStr) -> SecretStr:
+    """Return a key without the space around it, if it can be one; else raise `ValueError`."""
     text = key.get_secret_value().strip()
     # The key travels in an HTTP header.
     if not text or not text.isascii() or not text.isprintable() or " " in text:
@@ -71,6 +78,14 @@ def _check_key(key: SecretStr) -> SecretStr:
 
 
 def _check_base_url(url: str) -> str:
+    return _check_url(url, "the key would cross the network readable").rstrip("/")
+
+
+def _check_jwks_url(url: str) -> str:
+    return _check_url(url, "whoever is in between could put in keys of their own")
+
+
+def _check_url(url: str, danger: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -82,10 +97,14 @@ def _check_base_url(url: str) -> str:
     if not host or parts.scheme not in {"http", "https"}:
         raise ValueError("it must look like 'https://api.asleep.ai'.")
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(
-            "it must start with https://, or the key would cross the network readable."
-        )
-    return url.rstrip("/")
+        raise ValueError(f"it must start with https://, or {danger}.")
+    return url
+
+
+def _check_jwt_secret(secret: SecretStr) -> SecretStr:
+    if len(secret.get_secret_value().encode()) < _SHORTEST_JWT_SECRET_BYTES:
+        raise ValueError(f"it must have at least {_SHORTEST_JWT_SECRET_BYTES} bytes.")
+    return secret
 
 
 def _check_signing_secret(secret: SecretStr) -> SecretStr:
@@ -99,28 +118,85 @@ def _check_signing_secret(secret: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
+def _check_key_file(file: Path | None, info: ValidationInfo) -> Path | None:
+    data_dir = info.data.get("data_dir")
+    if file and data_dir and file.resolve().is_relative_to(data_dir.resolve()):
+        raise ValueError("a copy of data_dir would hold the keys: put them outside.")
+    return file
+
+
 def _check_shards(shards: int) -> int:
     if shards & (shards - 1):
         raise ValueError("it must be a power of two.")
     return shards
 
 
+def _listed(value: Any) -> Any:
+    """A list that may be written with commas, as variables of the environment are."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _check_origin(origin: str) -> str:
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    if (
+        not is_safe
+        or "*" in origin
+        or origin != f"{parts.scheme}://{parts.netloc}"
+        or "@" in origin
+    ):
+        raise ValueError("it must be one origin such as 'https://app.example.com', and no pattern.")
+    return origin
+
+
+Days = Annotated[int, Field(ge=1, le=36_500)]
 ZoneName = Annotated[str, AfterValidator(check_zone)]
-ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
+ApiKey = Annotated[SecretStr, AfterValidator(check_key)]
+JwtSecret = Annotated[SecretStr, AfterValidator(_check_jwt_secret)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_check_signing_secret)]
+Origin = Annotated[str, AfterValidator(_check_origin)]
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
-class Organisation(BaseModel):
-    """One organisation with a key or a zone of its own: the TOML table `[organisations.<org_id>]`."""
+class Retention(BaseModel):
+    """For how many days what is kept of an organisation; None is for ever.
+
+    Attributes:
+        raw: Answers of the API, as they came.
+        sessions: Nights, and everything that is made of them.
+        inbox: Webhooks.
+        audit: Who has done what.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    api_key: ApiKey | None = None
+    raw: Days | None = None
+    sessions: Days | None = None
+    inbox: Days | None = None
+    audit: Days | None = None
+
+
+class OrganisationSettings(BaseModel):
+    """What an organisation may have of its own, instead of what the deployment has, and no secret."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
     api_key_file: AbsolutePath | None = None
-    previous_api_key: ApiKey | None = None
     previous_api_key_file: AbsolutePath | None = None
     timezone: ZoneName | None = None
+    free_days: Weekdays | None = None
+    min_group_size: GroupSize | None = None
+    retention: Retention = Retention()
+
+
+class Organisation(OrganisationSettings):
+    """One organisation with settings of its own: the TOML table `[organisations.<org_id>]`."""
+
+    api_key: ApiKey | None = None
+    previous_api_key: ApiKey | None = None
 
     @model_validator(mode="after")
     def _has_one_key(self) -> Organisation:
@@ -170,6 +246,13 @@ class Settings(BaseSettings):
         AbsolutePath,
         Field(description="Where everything is written; relative to the working directory."),
     ] = Path("data")
+    encryption_key_file: Annotated[
+        AbsolutePath | None,
+        AfterValidator(_check_key_file),
+        Field(
+            description="File of master keys outside data_dir; set: what is stored is encrypted."
+        ),
+    ] = None
     timezone: Annotated[
         ZoneName,
         Field(description="IANA zone of nights whose own and whose user's zone are unknown."),
@@ -241,12 +324,60 @@ class Settings(BaseSettings):
     webhook_keep_days: Annotated[
         int, Field(ge=2, le=3650, description="Days that processed webhooks are kept in the inbox.")
     ] = 14
+    api_requests_per_second: Annotated[
+        int,
+        Field(
+            ge=1, description="Most requests a second of one organisation; more are answered 429."
+        ),
+    ] = 200
+    cors_origins: Annotated[
+        tuple[Origin, ...],
+        NoDecode,
+        BeforeValidator(_listed),
+        Field(
+            description="Origins whose pages may call the API, such as `https://app.example.com`."
+        ),
+    ] = ()
+    proxy_upload_bytes: Annotated[
+        int, Field(ge=1, description="Longest body that is passed on to Asleep, in bytes.")
+    ] = 10 * 1024 * 1024
+    jwt_secret: Annotated[
+        JwtSecret | None,
+        Field(description="Whom the identity provider knows may ask by JWTs that it signs: HS256."),
+    ] = None
+    jwt_jwks_url: Annotated[
+        Annotated[str, AfterValidator(_check_jwks_url)] | None,
+        Field(description="Instead of `jwt_secret`: where it tells its public keys (JWKS)."),
+    ] = None
+    jwt_audience: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            validate_default=True,
+            description="The `aud` of JWTs; needed with either of them.",
+        ),
+    ] = None
+    jwt_issuer: Annotated[
+        str | None, Field(min_length=1, description="The `iss` of JWTs; unset: not looked at.")
+    ] = None
     organisations: Annotated[
         dict[str, Organisation],
-        Field(
-            description="Keys and zones by organisation, as TOML tables `[organisations.<org_id>]`."
-        ),
+        Field(description="Settings by organisation, as TOML tables `[organisations.<org_id>]`."),
     ] = {}
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _is_not_beside_a_secret(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url and info.data.get("jwt_secret"):
+            raise ValueError("give it or jwt_secret, not both.")
+        return url
+
+    @field_validator("jwt_audience")
+    @classmethod
+    def _is_there_with_a_key(cls, audience: str | None, info: ValidationInfo) -> str | None:
+        if audience is None and (info.data.get("jwt_secret") or info.data.get("jwt_jwks_url")):
+            raise ValueError("say for whom JWTs must be made: those for others would hold here.")
+        return audience
 
     @classmethod
     def settings_customise_sources(
@@ -260,11 +391,6 @@ class Settings(BaseSettings):
         """Order the sources by precedence, first wins."""
         toml = TomlConfigSettingsSource(settings_cls, toml_file=config_path())
         return init_settings, _Environment(settings_cls), dotenv_settings, toml
-
-    @property
-    def parameters(self) -> Parameters:
-        """What the marts are made with."""
-        return Parameters(**{name: getattr(self, name) for name in Parameters.model_fields})
 
     @property
     def lake_dir(self) -> Path:
@@ -297,14 +423,34 @@ class Settings(BaseSettings):
         return self.data_dir / "live.duckdb"
 
     @property
-    def tokens_path(self) -> Path:
-        """The API tokens' hashes, a SQLite file."""
-        return self.data_dir / "access" / "tokens.sqlite"
+    def access_path(self) -> Path:
+        """The control database: organisations, members and hashes of tokens; a SQLite file."""
+        return self.data_dir / "access" / "access.sqlite"
 
     @property
     def secret_path(self) -> Path:
         """The deployment's own secret, from which keys are derived."""
         return self.data_dir / "access" / "secret"
+
+    @property
+    def audit_path(self) -> Path:
+        """The audit log, a SQLite file."""
+        return self.data_dir / "access" / "audit.sqlite"
+
+    @property
+    def erasures_path(self) -> Path:
+        """Who was erased, as keyed hashes, and which erasures are under way: a SQLite file."""
+        return self.data_dir / "access" / "erasures.sqlite"
+
+    @property
+    def receipts_dir(self) -> Path:
+        """Folder of the signed receipts of erasures."""
+        return self.data_dir / "erasures"
+
+    @property
+    def keys_path(self) -> Path:
+        """The users' data keys, wrapped by the master keys: a SQLite file."""
+        return self.data_dir / "access" / "keys.sqlite"
 
     @property
     def dagster_home(self) -> Path:
@@ -339,7 +485,7 @@ def load_settings(**overrides: Any) -> Settings:
         )
     # `from None` throughout: the causes hold the values that were given, secrets among them.
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
         raise _explain(error) from None
     except tomllib.TOMLDecodeError as error:
@@ -356,24 +502,33 @@ def load_settings(**overrides: Any) -> Settings:
             f"{PREFIX}{name} is not a JSON object.",
             fix=f"Give it as a table in {path.name} instead.",
         ) from None
+    _refuse_examples(settings)
+    use_key_file(settings.data_dir, settings.encryption_key_file)
+    return settings
 
 
-def key_for(settings: Settings, org_id: str) -> SecretStr:
-    """The API key of one organisation: its own, else the default one.
+def _refuse_examples(settings: Settings) -> None:
+    """On this machine any key will do; elsewhere one that everybody knows would let everybody in."""
+    tables: dict[str, BaseModel] = {"": settings}
+    tables |= {f"organisations.{name}.": org for name, org in settings.organisations.items()}
+    for place, table in tables.items():
+        for name, value in table:
+            if isinstance(value, SecretStr):
+                refuse_example(settings, place + name, value)
+
+
+def refuse_example(settings: Settings, place: str, secret: SecretStr) -> None:
+    """Take no secret out of documentation, unless the API is on this machine.
 
     Raises:
-        ConfigurationError: there is neither, or the organisation's key file cannot be used.
+        ConfigurationError: It is one; names its place, not the secret.
     """
-    organisation = settings.organisations.get(org_id, Organisation())
-    if organisation.api_key_file:
-        return _read_key(organisation.api_key_file, org_id)
-    key = organisation.api_key or settings.api_key
-    if key is None:
+    is_development = is_loopback(urlsplit(settings.base_url).hostname or "")
+    if not is_development and is_example(secret.get_secret_value()):
         raise ConfigurationError(
-            f"There is no API key for organisation {org_id!r}.",
-            fix=f"Set {PREFIX}API_KEY, or api_key in [organisations.{org_id}] of {config_path()}.",
+            f"The secret in {place!r} is too short, or is an example.",
+            fix="Give your own; only where base_url is on this machine, any will do.",
         )
-    return key
 
 
 def settings_table() -> str:
@@ -386,20 +541,9 @@ def settings_table() -> str:
 
 
 def _shown_default(value: Any) -> str:
-    if value in (None, {}) or isinstance(value, BaseModel):
+    if value in (None, {}, ()) or isinstance(value, BaseModel):
         return ""
     return f"`{','.join(map(str, value))}`" if isinstance(value, tuple) else f"`{value}`"
-
-
-def _read_key(path: Path, org_id: str) -> SecretStr:
-    try:
-        return _check_key(SecretStr(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        problem = f"The key file {str(path)!r} cannot be read: {error.strerror}."
-    except ValueError:
-        problem = f"The key file {str(path)!r} does not hold an API key."
-    fix = f"Write the key alone into it, or correct api_key_file in [organisations.{org_id}]."
-    raise ConfigurationError(problem, fix=fix)
 
 
 def _explain(error: ValidationError) -> ConfigurationError:
@@ -429,7 +573,8 @@ def _shown(place: tuple[int | str, ...], value: Any) -> str:
 
 
 def _fix(place: tuple[int | str, ...], *, unknown: bool) -> str:
-    *table, name = map(str, place)
+    # A value of several has its number in the place, too.
+    *table, name = map(str, place if place[0] in _TABLES else place[:1])
     fields = _TABLES[table[0]].model_fields if table else Settings.model_fields
     where = (
         f"[{'.'.join(table)}] of {CONFIG_FILE}" if table else f"{CONFIG_FILE}, or the environment"

@@ -35,6 +35,7 @@ from asleep_pipeline.lake.users import put_users
 from asleep_pipeline.normalise.sessions import NormaliseReport, normalise_sessions
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.orchestration.runs import Pipeline
+from asleep_pipeline.privacy.master_keys import create_master_keys
 from asleep_pipeline.settings import load_settings
 from asleep_pipeline.simulator import RunningSimulator, SimulatorOptions, running
 
@@ -206,6 +207,20 @@ def small_world(
         stack.callback(close, world.lake)
         put_users(world.lake, _roster(sim), now=now)
         yield world
+
+
+@contextmanager
+def encrypted(world: SmallWorld) -> Iterator[SmallWorld]:
+    """The same deployment from when encryption is switched on; the master keys lie beside its folder."""
+    settings = world.platform.settings
+    file = settings.data_dir.parent / "master"
+    if not file.exists():
+        create_master_keys(file)
+    made = world.with_settings(encryption_key_file=file)
+    lake = Lake.open(world.lake.root)
+    yield replace(made, lake=lake)
+    close(lake)
+    world.with_settings(encryption_key_file=None)
 
 
 @cache

@@ -80,12 +80,12 @@ def test_shown_columns_are_those_of_the_query(workplace: Path) -> None:
 def test_every_command_is_in_the_readme() -> None:
     """The table of commands names every command there is."""
     names = {
-        command.name or command.callback.__name__
+        command.name or command.callback.__name__.replace("_", "-")
         for command in app.registered_commands
         if command.callback
     }
     names |= {group.name for group in app.registered_groups if group.name}
-    documented = set(re.findall(r"^\| `(\w+)", README, re.MULTILINE))
+    documented = set(re.findall(r"^\| `([\w-]+)", README, re.MULTILINE))
     assert names <= documented
 
 

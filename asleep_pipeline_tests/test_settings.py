@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asleep_pipeline.access.keys import key_for
 from asleep_pipeline.errors import ConfigurationError
-from asleep_pipeline.settings import Settings, key_for, load_settings, settings_table
+from asleep_pipeline.settings import Settings, load_settings, settings_table
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRET = "not-a-real-key-0123"
@@ -162,7 +163,7 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_a_signing_secret_is_standard_webhooks() -> None:
     """24 bytes in base64 behind the prefix are a signing secret, fewer are not."""
-    good = "whsec_" + base64.b64encode(bytes(24)).decode()
+    good = "whsec_" + base64.b64encode(bytes(range(24))).decode()
     secret = load_settings(webhook_signing_secret=good).webhook_signing_secret
     assert secret
     assert secret.get_secret_value() == good
@@ -265,7 +266,7 @@ def test_unusable_key_file(folder: Path, content: str | None) -> None:
 def test_free_days_are_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names or numbers, in the environment as in a roster."""
     monkeypatch.setenv("ASLEEP_FREE_DAYS", "fri, sat")
-    assert load_settings().parameters.free_days == (5, 6)
+    assert load_settings().free_days == (5, 6)
 
 
 @pytest.mark.parametrize(
@@ -302,10 +303,14 @@ def test_example_files_are_complete_and_load(folder: Path) -> None:
     """The example TOML, with its comments taken away, names every setting and is accepted."""
     example = (ROOT / "asleep-pipeline.example.toml").read_text()
     active = re.sub(r"^# (?=\[|\w+ = )", "", example, flags=re.MULTILINE)
-    assert set(tomllib.loads(active)) == set(Settings.model_fields)
+    # Of two settings that exclude each other, one is in the environment.
+    assert {*tomllib.loads(active), "jwt_secret"} == set(Settings.model_fields)
+    assert "ASLEEP_JWT_SECRET" in example
     (folder / "asleep-pipeline.toml").write_text(active)
     (folder / ".env").write_text((ROOT / ".env.example").read_text())
-    assert load_settings().organisations["acme"].timezone == "Asia/Seoul"
+    # Its keys are examples, which hold on this machine only.
+    loaded = load_settings(base_url="http://127.0.0.1:8642")
+    assert loaded.organisations["acme"].timezone == "Asia/Seoul"
 
 
 def test_table_explains_every_setting() -> None:
@@ -316,7 +321,13 @@ def test_table_explains_every_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.lock", "requirements/duckdb-1.4.lock", "requirements/duckdb-2.lock"]
+    "name",
+    [
+        "requirements.lock",
+        "requirements/audit.lock",
+        "requirements/duckdb-1.4.lock",
+        "requirements/duckdb-2.lock",
+    ],
 )
 def test_lock_holds_hashes_and_no_address(name: str) -> None:
     """A lock pins every package by hash and names no registry."""
@@ -325,3 +336,40 @@ def test_lock_holds_hashes_and_no_address(name: str) -> None:
     assert not re.search(r"^--(index|extra-index|find-links)", lock, flags=re.MULTILINE)
     pins = re.findall(r"^\S+==.*\\\n +--hash=sha256:", lock, flags=re.MULTILINE)
     assert len(pins) == len(re.findall(r"^\S+==", lock, flags=re.MULTILINE)) > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"jwt_secret": "s3cret" * 5, "jwt_audience": "us"}, "at least 32 bytes"),
+        ({"jwt_secret": "s3cret" * 6}, "'jwt_audience'"),
+        ({"jwt_secret": "s3cret" * 6, "jwt_audience": ""}, "'jwt_audience'"),
+        ({"jwt_jwks_url": "https://id.example.com/keys"}, "'jwt_audience'"),
+        ({"jwt_jwks_url": "http://id.example.com/keys"}, "must start with https://"),
+        ({"jwt_jwks_url": "https://me:s3cret@id.example.com/keys"}, "no user name"),
+        ({"jwt_jwks_url": "https://id.example.com/keys?s3cret"}, "query"),
+        ({"jwt_jwks_url": "file:///etc/passwd"}, "must look like"),
+        (
+            {
+                "jwt_secret": "s3cret" * 6,
+                "jwt_jwks_url": "https://id.example.com/keys",
+                "jwt_audience": "us",
+            },
+            "not both",
+        ),
+    ],
+)
+def test_jwt_settings_that_would_let_strangers_in(given: dict[str, str], said: str) -> None:
+    """Each is refused, saying which, and without what is secret."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(**given)
+    assert said in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_jwt_settings_that_hold() -> None:
+    """A secret is not seen in them; the address of keys stays as it was given."""
+    shared = load_settings(jwt_secret="s3cret" * 6, jwt_audience="us")
+    assert "s3cret" not in repr(shared)
+    url = "http://127.0.0.1:1/keys/"
+    assert load_settings(jwt_jwks_url=url, jwt_audience="us").jwt_jwks_url == url

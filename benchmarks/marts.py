@@ -71,7 +71,7 @@ def multiply(lake: Lake, people: int) -> None:
             con.execute(f"DELETE FROM lake.{table} WHERE NOT contains(org_id, '-')")
 
 
-def one_more_day(lake: Lake) -> int:
+def one_more_day(lake: Lake, last: date = TODAY) -> int:
     """The sessions of the last date once more, a day later."""
     with lake.write("one more day") as con:
         row = con.execute(f"""
@@ -82,7 +82,7 @@ def one_more_day(lake: Lake) -> int:
                 started_at + INTERVAL 1 DAY AS started_at, ended_at + INTERVAL 1 DAY AS ended_at,
                 started_at_local + INTERVAL 1 DAY AS started_at_local,
                 ended_at_local + INTERVAL 1 DAY AS ended_at_local
-            ) FROM lake.sessions WHERE night_date = DATE '{TODAY}'""").fetchone()
+            ) FROM lake.sessions WHERE night_date = DATE '{last}'""").fetchone()
     return int(row[0]) if row else 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from asleep_pipeline.errors import UsageError
+
 
 class Role(StrEnum):
     """What a member is in an organisation."""
@@ -38,3 +40,18 @@ PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
     Role.MEMBER: frozenset({Permission.OWN}),
 }
 """What each role may do."""
+
+
+def check_user(role: Role, user_id: str | None) -> None:
+    """Say whether a role and a user belong together.
+
+    Raises:
+        UsageError: A member without the user that they are, or somebody else with one.
+    """
+    if role is Role.MEMBER and not user_id:
+        raise UsageError("A member is one of the users.", fix="Name that user (--user).")
+    if role is not Role.MEMBER and user_id is not None:
+        raise UsageError(
+            f"Only a member is one of the users, and the role is {role.value!r}.",
+            fix="Leave the user out, or choose the role 'member'.",
+        )

@@ -30,7 +30,7 @@ MAX_BODY_BYTES: Final = 32 * 2**20
 _WHOLE_REQUEST_S: Final = 90.0
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 _GZIP_WINDOW: Final = zlib.MAX_WBITS | 16
-_UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def _no_answer(endpoint: str, error: httpx.TransportError) -> ConnectionFailed:
     return ConnectionFailed(
         f"{endpoint} got no answer ({cause}).",
         endpoint=endpoint,
-        sent=not isinstance(error, _UNSENT),
+        sent=not isinstance(error, UNSENT),
         cause=cause,
     )
 

@@ -17,7 +17,7 @@ import aiohttp
 import httpx
 from yarl import URL
 
-from asleep_pipeline.asleep._seam import Incoming
+from asleep_pipeline.asleep._seam import Content, Incoming
 from asleep_pipeline.errors import ConfigurationError
 
 # Waiting for a connection has no limit: the client hands out no more requests than connections.
@@ -51,7 +51,7 @@ class Network:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(
-        self, method: str, address: str, headers: Mapping[str, str], content: bytes | None
+        self, method: str, address: str, headers: Mapping[str, str], content: Content
     ) -> Incoming:
         """See `Connections`."""
         self._session = self._session or self._opened()

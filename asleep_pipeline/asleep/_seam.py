@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Protocol, cast
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from typing import Protocol, TypeAlias, cast
 
 import httpx
+
+Content: TypeAlias = bytes | AsyncIterable[bytes] | None
+"""A body, at once or as it comes."""
 
 
 class Incoming(Protocol):
@@ -29,7 +32,7 @@ class Connections(Protocol):
     """What requests are sent through."""
 
     async def send(
-        self, method: str, address: str, headers: Mapping[str, str], content: bytes | None
+        self, method: str, address: str, headers: Mapping[str, str], content: Content
     ) -> Incoming:
         """Send one request, once.
 
@@ -49,7 +52,7 @@ class Through:
         self._transport = transport
 
     async def send(
-        self, method: str, address: str, headers: Mapping[str, str], content: bytes | None
+        self, method: str, address: str, headers: Mapping[str, str], content: Content
     ) -> Incoming:
         """See `Connections`."""
         # As bytes: httpx would refuse what is not ASCII.

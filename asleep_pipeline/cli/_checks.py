@@ -15,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
 
+from asleep_pipeline.access.keys import key_for
 from asleep_pipeline.asleep import AsleepClient, Gone, InvalidRequest
 from asleep_pipeline.cli._run import PROGRAM, ExitCode
 from asleep_pipeline.cli._state import published
@@ -26,7 +27,7 @@ from asleep_pipeline.cli._world import refuse_demo
 from asleep_pipeline.errors import AsleepPipelineError
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.engine import connect
-from asleep_pipeline.settings import Settings, key_for
+from asleep_pipeline.settings import Settings
 from asleep_pipeline.zones.names import tzdata_version
 
 _ANSWER_S = 10
@@ -87,12 +88,22 @@ def check_disk(settings: Settings) -> Findings:
         yield Finding("disk", "ok", seen)
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Where the API points to is nowhere that anybody has chosen."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow no redirect; it is an answer like any other."""
+
+
+_DIRECTLY = urllib.request.build_opener(_Stay)
+
+
 def check_api(settings: Settings) -> Findings:
     """Whether the API answers at all, whether its clock is ours, whether it takes the keys."""
     # No key goes along. The settings allow https, and http on this machine.
     request = urllib.request.Request(settings.base_url, method="HEAD")  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
+        with _DIRECTLY.open(request, timeout=_ANSWER_S) as answer:
             headers = answer.headers
     except urllib.error.HTTPError as error:
         # Nothing is promised of this address, so any answer is a good one.

@@ -57,9 +57,9 @@ def meeting(lake: Lake, now: datetime) -> dict[str, Any]:
 
 def in_progress(settings: Settings, lake: Lake) -> int:
     """How many sessions go on by their webhooks; the lake knows better where the last one was lost."""
-    import duckdb
+    from asleep_pipeline.warehouse.export import read_warehouse
 
-    with duckdb.connect(str(settings.live_path), read_only=True) as con:
+    with read_warehouse(settings.live_path) as con:
         live = con.execute(
             "SELECT user_id, session_id FROM live_sessions WHERE completed_at IS NULL"
         ).pl()

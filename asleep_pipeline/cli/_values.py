@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime
 
 import typer
 
+from asleep_pipeline.errors import UsageError
+
 
 def read_day(text: str | date) -> date:
     """A calendar date, `YYYY-MM-DD`; the default of an option comes as a date already."""
@@ -30,3 +32,15 @@ def read_instant(text: str) -> datetime:
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a time such as 2026-05-31T12:00Z.") from None
     return instant.replace(tzinfo=instant.tzinfo or UTC).astimezone(UTC)
+
+
+def read_words(given: str, option: str) -> str:
+    """A name, without what is around it.
+
+    Raises:
+        UsageError: There is nothing to see; says in which option.
+    """
+    text = given.strip()
+    if not text or not text.isprintable():
+        raise UsageError(f"{option} says nothing.", fix="Give it some visible characters.")
+    return text

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asleep_pipeline.cli._noting import note_deed
 from asleep_pipeline.cli._output import AsJson, note, print_json, show_facts, show_rows
 from asleep_pipeline.errors import UsageError
 
@@ -71,6 +72,7 @@ def query(
         return
     is_table = answer is Answer.TABLE and not as_json
     sql, values = _statement(asked or "", user=user, organisation=organisation)
+    _note_query(sql, user=user, organisation=organisation)
     columns, rows = ask(sql, values, limit=ROWS_SHOWN + 1 if is_table else -1)
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
@@ -97,7 +99,9 @@ def export(
 
     assert to is ExportFormat.PARQUET
     names = [name.strip() for name in tables.split(",")] if tables else EXPORTED
-    rows = export_parquet(load_settings().warehouse_path, folder.absolute(), tables=names)
+    settings = load_settings()
+    note_deed(settings, "export", "export")
+    rows = export_parquet(settings.warehouse_path, folder.absolute(), tables=names)
     show_facts({"folder": folder.absolute()} | rows, as_json=as_json)
 
 
@@ -132,21 +136,30 @@ def ask(
         return _distinct([column[0] for column in result.description or []]), rows
 
 
+def _note_query(sql: str, *, user: str | None, organisation: str | None) -> None:
+    from asleep_pipeline.settings import load_settings
+
+    settings = load_settings()
+    # Without a file there is nothing to see, and no folder to make for the log.
+    if settings.warehouse_path.exists() or settings.live_path.exists():
+        note_deed(settings, "query", "query", org_id=organisation, user_id=user, sql=sql)
+
+
 @contextmanager
 def _opened(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """The published file with the sessions in progress beside it; either, where there is but one."""
     import duckdb
 
     from asleep_pipeline.warehouse.export import read_warehouse
+    from asleep_pipeline.warehouse.files import attach_published
 
     warehouse, live = settings.warehouse_path, settings.live_path
     if live.exists() and not warehouse.exists():
         warehouse = live
     with read_warehouse(warehouse) as con:
         if live.exists() and warehouse != live:
-            quoted = str(live).replace("'", "''")
             try:
-                con.execute(f"ATTACH '{quoted}' AS live (READ_ONLY)")
+                attach_published(con, live, "live")
                 con.execute("CREATE TEMP VIEW live_sessions AS FROM live.live_sessions")
             except duckdb.Error as error:
                 note(f"{live} cannot be read: {str(error).partition(chr(10))[0]}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asleep_pipeline.cli._noting import note_deed
 from asleep_pipeline.cli._output import AsJson, note, print_json, show_facts, show_rows
 from asleep_pipeline.cli._values import read_day
 from asleep_pipeline.errors import UsageError
@@ -54,6 +55,7 @@ def define(
         users = len(defined.user_ids)
     else:
         raise UsageError("A cohort is a condition or a list.", fix="Give either --where or --from.")
+    note_deed(settings, "change", "cohort define", rows=users)
     put_cohort(lake, defined, now=datetime.now(UTC))
     _publish(settings)
     show_facts({"cohort": name, "users": users}, as_json=as_json)
@@ -88,6 +90,7 @@ def drop(
         raise UsageError(
             f"There is no cohort {name!r}. {nearest(name, known)}".rstrip(), fix=_THE_LIST
         )
+    note_deed(settings, "change", "cohort drop")
     drop_cohort(Lake.open(settings.lake_dir), name)
     _publish(settings)
     show_facts({"dropped": name}, as_json=as_json)
@@ -181,10 +184,11 @@ def _published_users(settings: Settings) -> dict[str, int]:
 
 
 def _publish(settings: Settings) -> None:
+    from asleep_pipeline.access.organisations import parameters
     from asleep_pipeline.lake import Lake
     from asleep_pipeline.warehouse import publish
 
-    publish(Lake.open(settings.lake_dir), settings.warehouse_path, parameters=settings.parameters)
+    publish(Lake.open(settings.lake_dir), settings.warehouse_path, parameters=parameters(settings))
 
 
 def _show(found: Comparison) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from asleep_pipeline.cli._noting import note_deed
 from asleep_pipeline.cli._output import AsJson, note, show_facts
 from asleep_pipeline.cli._run import ExitCode
 from asleep_pipeline.cli._signals import until_stopped
@@ -44,7 +45,7 @@ def _serve(listener: socket.socket, host: str, *, as_json: bool) -> None:
         note("Ctrl-C ends it.")
 
     # The pages read them for themselves; what is wrong with them is told here.
-    load_settings()
+    note_deed(load_settings(), "read", "dashboard")
     serve(listener, host=host, on_url=tell)
 
 

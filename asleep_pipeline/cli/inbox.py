@@ -7,10 +7,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asleep_pipeline.cli._noting import note_deed
 from asleep_pipeline.cli._output import AsJson, show_facts, show_rows
 from asleep_pipeline.cli._run import PROGRAM
 from asleep_pipeline.errors import UsageError
@@ -52,6 +53,7 @@ def list_(
 
     state: Status | None = status.value if status else None
     rows = newest_events(_inbox(), state, user_id=user, name=event, limit=limit)
+    _note("read", "webhooks list", user_id=user, rows=len(rows))
     show_rows(rows, as_json=as_json, title="Webhooks")
 
 
@@ -64,6 +66,7 @@ def show(
     event = _inbox().event(event_id)
     if event is None:
         raise _no_event([event_id])
+    _note("read", "webhooks show", user_id=event.user_id, number=event_id)
     show_facts(asdict(event) | {"body": event.body.decode(errors="replace")}, as_json=as_json)
 
 
@@ -109,6 +112,7 @@ def purge(
         events = count_before(inbox, status.value, before)
         question = f"Delete {events} {status.value} events, which are nowhere else?"
         typer.confirm(question, abort=True, err=True)
+    _note("delete", "webhooks purge", days=older_than)
     show_facts({"deleted": inbox.purge(status.value, before=before)}, as_json=as_json)
 
 
@@ -117,6 +121,12 @@ def attempts(*, limit: Limit = 50, as_json: AsJson = False) -> None:
     from asleep_pipeline.webhooks.admin import newest_attempts
 
     show_rows(newest_attempts(_inbox(), limit=limit), as_json=as_json, title="Attempts")
+
+
+def _note(action: str, what: str, **more: Any) -> None:
+    from asleep_pipeline.settings import load_settings
+
+    note_deed(load_settings(), action, what, **more)
 
 
 def _inbox() -> Inbox:

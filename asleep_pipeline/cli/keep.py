@@ -12,17 +12,23 @@ from asleep_pipeline.cli._output import AsJson, show_facts
 
 def rebuild(*, as_json: AsJson = False) -> None:
     """Make everything after `raw` anew from `raw`, and publish it; asks the API for nothing."""
+    from asleep_pipeline.access.organisations import parameters, zones
     from asleep_pipeline.lake import Lake
     from asleep_pipeline.normalise.rebuild import rebuild as make_anew
+    from asleep_pipeline.privacy.keeping import Policy
     from asleep_pipeline.settings import load_settings
     from asleep_pipeline.warehouse import publish
 
     settings = load_settings()
-    zones = {name: org.timezone for name, org in settings.organisations.items() if org.timezone}
     lake = Lake.open(settings.lake_dir)
-    report = make_anew(lake, organisations=zones, default_zone=settings.timezone)
+    report = make_anew(
+        lake,
+        organisations=zones(settings),
+        default_zone=settings.timezone,
+        policy=Policy.of(settings, now=datetime.now(UTC)),
+    )
     published = publish(
-        lake, settings.warehouse_path, parameters=settings.parameters, from_scratch=True
+        lake, settings.warehouse_path, parameters=parameters(settings), from_scratch=True
     )
     show_facts(asdict(report) | {"warehouse": published.path}, as_json=as_json)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asleep_pipeline.cli._noting import note_deed
 from asleep_pipeline.cli._output import AsJson, print_json, show_facts
 from asleep_pipeline.cli._values import read_month
 
@@ -74,8 +75,10 @@ def user(
     """Report on one user."""
     from asleep_pipeline.reports import user_report
     from asleep_pipeline.reports.bulk import write_users
+    from asleep_pipeline.settings import load_settings
 
     with _warehouse() as con:
+        note_deed(load_settings(), "read", "report user", user_id=user_id)
         period = _period(con, week, month)
         told = user_report(con, user_id, period)
         file = _file(output, f"user-{_hashed(user_id)}", period, to)

@@ -177,7 +177,7 @@ def _headers(settings: Settings, user: str, body: bytes, *, is_demo: bool) -> di
 
 
 def _key(settings: Settings, user: str, *, is_demo: bool) -> str:
-    from asleep_pipeline.settings import key_for
+    from asleep_pipeline.access.keys import key_for
     from asleep_pipeline.simulator import SimulatorOptions
 
     if is_demo:

@@ -15,8 +15,10 @@ import typer
 
 from asleep_pipeline.cli._output import AsJson, note, show_facts
 from asleep_pipeline.cli._signals import until_stopped
+from asleep_pipeline.cli._tls import certificate_of, warn_if_readable
 from asleep_pipeline.cli._values import read_day, read_instant
 from asleep_pipeline.errors import UsageError
+from asleep_pipeline.service import DEFAULT_PORT
 
 if TYPE_CHECKING:
     from asleep_pipeline.simulator import World
@@ -29,6 +31,54 @@ class Envelope(Enum):
     V2 = "V2"
     V3 = "V3"
     FLAT = "flat"
+
+
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 for any free one.")
+    ] = DEFAULT_PORT,
+    cert: Annotated[
+        Path | None, typer.Option(help="Speak TLS: PEM file of the certificate and its chain.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of the certificate's key.")] = None,
+    webhooks: Annotated[
+        bool, typer.Option("--webhooks", help="Take Asleep's events at /webhooks/asleep, too.")
+    ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Show /metrics on this port of 127.0.0.1."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the HTTP API of users, sessions and statistics until stopped.
+
+    GET /schema/openapi.json describes it; `asleep-pipeline tokens create` makes what lets an app in.
+    """
+    from asleep_pipeline.service.serving import serve as serve_until_stopped
+    from asleep_pipeline.settings import load_settings
+
+    settings = load_settings()
+    certificate = certificate_of(cert, key)
+    warn_if_readable(host, certificate, "credentials and nights")
+
+    def tell(url: str) -> None:
+        events = f"{url}/webhooks/asleep" if webhooks else None
+        show_facts({"url": f"{url}/v1", "webhooks": events}, as_json=as_json)
+        sys.stdout.flush()
+        note("Ctrl-C ends it.")
+
+    with until_stopped():
+        serve_until_stopped(
+            settings,
+            host,
+            port,
+            certificate=certificate,
+            with_webhooks=webhooks,
+            metrics_port=metrics_port,
+            on_url=tell,
+        )
 
 
 def simulate(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from asleep_pipeline.cli._noting import note_deed
 from asleep_pipeline.cli._output import AsJson, print_json, show_facts, show_rows
 
 QUIET_DAYS = 7
@@ -39,6 +40,7 @@ def _gather() -> tuple[dict[str, Any], dict[str, tuple[str, list[dict[str, Any]]
         facts = contents(con)
         open_sessions = unfinished(con, now)
         quiet = gaps(con, now.date() - timedelta(days=QUIET_DAYS))
+    note_deed(settings, "read", "status", rows=len(open_sessions) + len(quiet))
     facts |= {
         "shards": lake.shards,
         "lake": settings.lake_dir,

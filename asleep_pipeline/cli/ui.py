@@ -58,10 +58,11 @@ def ui(
 @contextmanager
 def _api(settings: Settings) -> Iterator[dict[str, str]]:
     """Environment of the children: the simulator's address, when no key is set."""
+    from asleep_pipeline.access.keys import has_any_key
     from asleep_pipeline.cli._world import demo_world, is_demo, pushing, refuse_demo
     from asleep_pipeline.cli.users import known_users
 
-    if settings.api_key or settings.organisations:
+    if has_any_key(settings):
         refuse_demo(settings)
         yield {}
     elif known_users(settings) and not is_demo(settings):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asleep_pipeline.cli._noting import note_deed
 from asleep_pipeline.cli._output import AsJson, note, show_facts, show_rows
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def import_(
     settings = load_settings()
     entries = read_roster(file)
     refuse_demo(settings)
+    note_deed(settings, "change", "users import", rows=len(entries))
     show_facts(put(settings, entries), as_json=as_json)
 
 
@@ -53,6 +55,7 @@ def add(
     """Add one user to the roster."""
     from asleep_pipeline.cli._world import refuse_demo
     from asleep_pipeline.errors import UsageError
+    from asleep_pipeline.privacy.erasure import is_being_erased
     from asleep_pipeline.roster import read_entry
     from asleep_pipeline.settings import load_settings
 
@@ -69,11 +72,17 @@ def add(
     }
     settings, entry = load_settings(), read_entry(given)
     refuse_demo(settings)
+    if is_being_erased(settings, entry.user_id):
+        raise UsageError(
+            "This user was erased, and stays away.",
+            fix="Somebody who comes again gets a new user from Asleep: add that one.",
+        )
     if user_id in known_users(settings):
         raise UsageError(
             f"The user {user_id!r} is on the roster already.",
             fix="Import a file that names the user to change what is known.",
         )
+    note_deed(settings, "create", "users add", org_id=org, user_id=user_id)
     show_facts(put(settings, [entry]), as_json=as_json)
 
 
@@ -83,9 +92,11 @@ def list_(as_json: AsJson = False) -> None:
     from asleep_pipeline.lake import Lake
     from asleep_pipeline.settings import load_settings
 
-    rows = Lake.open(load_settings().lake_dir).frame(
+    settings = load_settings()
+    rows = Lake.open(settings.lake_dir).frame(
         "SELECT * EXCLUDE (shard) FROM lake.users ORDER BY org_id, user_id"
     )
+    note_deed(settings, "read", "users list", rows=rows.height)
     show_rows(rows.to_dicts(), as_json=as_json, title="Users")
 
 
@@ -101,6 +112,8 @@ def put(settings: Settings, entries: Sequence[RosterEntry]) -> dict[str, Any]:
 
     lake = Platform(settings).lake()
     new, known = put_users(lake, roster_frame(entries), now=datetime.now(UTC))
+    if erased := len(entries) - new - known:
+        note(f"Left out: {erased} who were erased; they stay away.")
     return {
         "added": new,
         "updated": known,
@@ -121,8 +134,8 @@ def known_users(settings: Settings) -> set[str]:
 
 def _without_key(settings: Settings, organisations: set[str]) -> list[str]:
     """The organisations that have no key; says of each how to give it one."""
+    from asleep_pipeline.access.keys import key_for
     from asleep_pipeline.errors import ConfigurationError
-    from asleep_pipeline.settings import key_for
 
     missing = []
     for org_id in sorted(organisations):

@@ -6,19 +6,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from asleep_pipeline.cli._output import AsJson, note, show_facts
 from asleep_pipeline.cli._signals import until_stopped
+from asleep_pipeline.cli._tls import certificate_of, warn_if_readable
 from asleep_pipeline.cli.inbox import attempts, list_, purge, replay, show
 from asleep_pipeline.cli.send import send
-from asleep_pipeline.errors import UsageError
 from asleep_pipeline.webhooks import DEFAULT_PORT
-
-if TYPE_CHECKING:
-    from asleep_pipeline.webhooks.serving import Certificate
 
 _TOLD = (
     "events_taken",
@@ -64,8 +61,8 @@ def serve(
     from asleep_pipeline.webhooks.serving import serve as serve_until_stopped
 
     settings = load_settings()
-    certificate = _certificate(cert, key)
-    _warn(host, certificate)
+    certificate = certificate_of(cert, key)
+    warn_if_readable(host, certificate, "API keys")
 
     def tell(url: str) -> None:
         show_facts({"url": f"{url}/webhooks/asleep", "inbox": settings.inbox_path}, as_json=as_json)
@@ -84,25 +81,3 @@ def drain(*, as_json: AsJson = False) -> None:
     with ready_pipeline() as (users, pipeline):
         outcomes = [pipeline.drain(), pipeline.publish()]
     finish(outcomes, users, as_json=as_json, told=_TOLD)
-
-
-def _certificate(cert: Path | None, key: Path | None) -> Certificate | None:
-    from asleep_pipeline.webhooks.serving import Certificate
-
-    if cert and key:
-        return Certificate(cert, key)
-    if cert or key:
-        raise UsageError(
-            "TLS needs a certificate and its key.", fix="Give both --cert and --key, or neither."
-        )
-    return None
-
-
-def _warn(host: str, certificate: Certificate | None) -> None:
-    from asleep_pipeline.loopback import is_loopback
-
-    if not certificate and not is_loopback(host):
-        note(
-            f"Warning: {host} can be reached from elsewhere, and API keys would cross the network "
-            "readable. Give --cert and --key, unless a proxy before it speaks TLS."
-        )

@@ -98,5 +98,6 @@ class Chunks:
             return
         frame = pl.DataFrame(rows, schema=RAW.schema)
         with self.lake.write(f"{self.why}: {frame.height} answers") as con:
+            frame = self.lake.without_erased(frame)
             insert(con, RAW, frame)
         self.committed.update(frame["partition_date"].to_list())

@@ -30,6 +30,7 @@ def pull_averages(
     now: datetime,
     recompute_days: int,
     refetch: bool = False,
+    first_kept: Callable[[str], date | None] = lambda _: None,
     on_progress: Callable[[Crowd], None] = lambda _: None,
 ) -> Crowd:
     """Ask for the averages of one month of every user of the shard, and keep the answers in `raw`.
@@ -46,6 +47,7 @@ def pull_averages(
         now: The present, UTC.
         recompute_days: Age up to which a COMPLETE session may still be recomputed.
         refetch: Ask again for what is final.
+        first_kept: The first date that is kept of an organisation; a month before it is not asked for.
         on_progress: Called after each user.
 
     Raises:
@@ -57,7 +59,12 @@ def pull_averages(
     with lake.read() as con:
         everyone = pullable_users(con, shard=shard)
     zones = {u.user_id: fallbacks.zone_of(None, u.user_id, u.org_id)[0] for u in everyone}
-    users = [u for u in everyone if (u.user_id, zones[u.user_id]) not in final]
+    users = [
+        user
+        for user in everyone
+        if (user.user_id, zones[user.user_id]) not in final
+        and month_end(month) >= (first_kept(user.org_id) or month)
+    ]
     crowd = Crowd(len(users))
     chunks = Chunks(lake, f"averages of {month:%Y-%m}, shard {shard}")
     # The API may refuse days that have not come yet.

@@ -12,11 +12,27 @@ import duckdb
 from asleep_pipeline.asleep import SessionItem, UnreadableAnswer, decode_session_page
 from asleep_pipeline.extract.plan import KnownDetail, list_hash
 from asleep_pipeline.lake.ducklake import Lake
+from asleep_pipeline.lake.sealing import opened
+from asleep_pipeline.lake.tables import RAW, SESSIONS
 from asleep_pipeline.lake.users import LakeUser
 
 DetailsBySession = dict[str, KnownDetail]
 ListHashes = dict[str | None, datetime | None]
 """When each list row of a session was listed, by its hash; both None where no list row is known."""
+
+_OF_USERS = "shard = $shard AND user_id IN (SELECT unnest($users))"
+_STORED = f"lake.sessions WHERE {_OF_USERS} AND start_date BETWEEN $start AND $end"
+_ANSWERED = f"""
+    lake.raw WHERE endpoint IN ('get_session', 'session_complete') AND {_OF_USERS}
+        AND partition_date BETWEEN $start AND $end
+"""
+_NOT_READ = f"""
+    lake.raw WHERE {_OF_USERS}
+        AND endpoint IN ('list_sessions', 'get_session', 'session_complete')
+        AND partition_date BETWEEN $start AND $end
+        AND rowid > coalesce((SELECT max(raw_rowid) FROM lake.progress
+                              WHERE stream = 'sessions' AND shard = $shard), -1)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +79,12 @@ def _details(
     con: duckdb.DuckDBPyConnection, params: dict[str, object]
 ) -> dict[str, DetailsBySession]:
     rows = con.execute(
-        """
+        f"""
         SELECT user_id, session_id,
                max_by(struct_pack(list_hash, body_sha256, session_state, status, fetched_at),
                       fetched_at) FILTER (endpoint = 'get_session'),
                max(fetched_at) FILTER (endpoint = 'session_complete')
-        FROM lake.raw
-        WHERE endpoint IN ('get_session', 'session_complete') AND shard = $shard AND user_id IN (SELECT unnest($users))
-          AND partition_date BETWEEN $start AND $end
+        FROM {opened(con, RAW, _ANSWERED)}
         GROUP BY user_id, session_id
         """,
         params,
@@ -85,13 +99,9 @@ def _details(
 def _listed(
     con: duckdb.DuckDBPyConnection, params: dict[str, object]
 ) -> dict[str, dict[str, ListHashes]]:
+    sessions = opened(con, SESSIONS, _STORED)
     rows = con.execute(
-        """
-        SELECT user_id, session_id, list_hash, listed_at FROM lake.sessions
-        WHERE shard = $shard AND user_id IN (SELECT unnest($users))
-          AND start_date BETWEEN $start AND $end
-        """,
-        params,
+        f"SELECT user_id, session_id, list_hash, listed_at FROM {sessions}", params
     ).fetchall()
     listed: dict[str, dict[str, ListHashes]] = defaultdict(lambda: defaultdict(dict))
     for user_id, session_id, digest, listed_at in rows:
@@ -104,14 +114,9 @@ def _unread(
 ) -> list[tuple[str, datetime | None, bytes | None]]:
     """User, instant and body of the listings that `sessions` has not read yet; others without."""
     return con.execute(
-        """
+        f"""
         SELECT user_id, listed_at, CASE endpoint WHEN 'list_sessions' THEN body END
-        FROM lake.raw
-        WHERE shard = $shard AND user_id IN (SELECT unnest($users))
-          AND endpoint IN ('list_sessions', 'get_session', 'session_complete')
-          AND partition_date BETWEEN $start AND $end
-          AND rowid > coalesce((SELECT max(raw_rowid) FROM lake.progress
-                                WHERE stream = 'sessions' AND shard = $shard), -1)
+        FROM {opened(con, RAW, _NOT_READ)}
         """,
         params,
     ).fetchall()

@@ -60,6 +60,8 @@ class PullReport:
 
 
 OnProgress = Callable[[Crowd], None]
+FirstKept = Callable[[str], date | None]
+"""The first start date that is kept of an organisation, by its id; None when all are."""
 
 
 def pull_sessions(
@@ -73,6 +75,7 @@ def pull_sessions(
     user_ids: tuple[str, ...] = (),
     unfinished_only: bool = False,
     refetch: bool = False,
+    first_kept: FirstKept = lambda _: None,
     on_progress: OnProgress = lambda _: None,
 ) -> PullReport:
     """Pull the sessions of one shard that start within the window, and keep the answers in `raw`.
@@ -90,6 +93,8 @@ def pull_sessions(
         user_ids: Only these users of the shard; everyone when empty.
         unfinished_only: Only users with a session in the window that is still OPEN or CLOSED.
         refetch: Ask again for details that are settled.
+        first_kept: The first start date that is kept of an organisation, for which earlier ones are not
+            asked; None for all.
         on_progress: Called after each user.
 
     Raises:
@@ -106,7 +111,18 @@ def pull_sessions(
         )
     chunks = Chunks(lake, f"pull {window.start} to {window.end}, shard {shard}")
     report = PullReport(Crowd(len(users)), answers_by_date=chunks.committed)
-    pull = _Pull(clients, window, chunks, report, shard, now, recompute_days, refetch, on_progress)
+    pull = _Pull(
+        clients,
+        window,
+        chunks,
+        report,
+        shard,
+        now,
+        recompute_days,
+        refetch,
+        first_kept,
+        on_progress,
+    )
     try:
         run(pull.everyone(users))
     finally:
@@ -141,6 +157,7 @@ class _Pull:
     now: datetime
     recompute_days: int
     refetch: bool
+    first_kept: FirstKept
     on_progress: OnProgress
     committing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -152,15 +169,30 @@ class _Pull:
         self.report.crowd.raise_if_stopped()
 
     async def _group(self, users: Sequence[LakeUser], client_of: ClientOf) -> None:
-        known = read_known(self.chunks.lake, users, self.shard, self.window.start, self.window.end)
         stacks: defaultdict[str, Jobs] = defaultdict(Jobs)
-        for user in reversed(users):
-            jobs = stacks[user.org_id]
-            jobs.add(partial(self._user, user, client_of, known, jobs))
+        for window, members in self._by_window(users).items():
+            known = read_known(self.chunks.lake, members, self.shard, window.start, window.end)
+            for user in reversed(members):
+                jobs = stacks[user.org_id]
+                jobs.add(partial(self._user, user, window, client_of, known, jobs))
         # Details of few users fill the connections as well as those of many.
         await side_by_side(stacks.values(), at_once=self.clients.max_connections)
 
-    async def _user(self, user: LakeUser, client_of: ClientOf, known: Known, jobs: Jobs) -> None:
+    def _by_window(self, users: Sequence[LakeUser]) -> dict[Window, list[LakeUser]]:
+        """Whom to ask about which dates: those of the pull that their organisation keeps."""
+        found: defaultdict[Window, list[LakeUser]] = defaultdict(list)
+        for user in users:
+            first = self.first_kept(user.org_id) or self.window.start
+            window = Window(max(first, self.window.start), self.window.end)
+            if window.start <= window.end:
+                found[window].append(user)
+            else:
+                self._done_without(_Rest(0))
+        return found
+
+    async def _user(
+        self, user: LakeUser, window: Window, client_of: ClientOf, known: Known, jobs: Jobs
+    ) -> None:
         """List the user's sessions, and have the details asked for that may hold news."""
         if user.org_id in self.report.crowd.stopped:
             return
@@ -168,7 +200,7 @@ class _Pull:
         asleep = client_of(user.org_id)
         wanted: list[_Wanted] = []
         try:
-            listed = await self._listing(user, asleep, known)
+            listed = await self._listing(user, window, asleep, known)
         except StopsAll as error:
             self.report.crowd.stop(user, error)
             return
@@ -203,18 +235,18 @@ class _Pull:
         return wanted
 
     async def _listing(
-        self, user: LakeUser, asleep: AsleepClient, known: Known
+        self, user: LakeUser, window: Window, asleep: AsleepClient, known: Known
     ) -> dict[str, SessionItem]:
         """Ask for all pages, and keep them as one; returns the list rows by their hash."""
         listed_at = datetime.now(UTC)
         pages = [
-            page
-            async for page in asleep.session_pages(user.user_id, self.window.start, self.window.end)
+            page async for page in asleep.session_pages(user.user_id, window.start, window.end)
         ]
         items = {item.session_id: item for page in pages for item in page.result.sleep_session_list}
         hashes = {session_id: list_hash(item) for session_id, item in items.items()}
         is_news = not known.says_the_same(user.user_id, hashes)
-        self.chunks.add(*(self._page_row(user, page, listed_at, is_news=is_news) for page in pages))
+        rows = (self._page_row(user, window, page, listed_at, is_news=is_news) for page in pages)
+        self.chunks.add(*rows)
         self.report.pages += len(pages)
         self.report.sessions_listed += len(items)
         return {hashes[session_id]: item for session_id, item in items.items()}
@@ -256,18 +288,24 @@ class _Pull:
                     await asyncio.to_thread(self.chunks.flush)
 
     def _page_row(
-        self, user: LakeUser, page: Answer[SessionPage], listed_at: datetime, *, is_news: bool
+        self,
+        user: LakeUser,
+        window: Window,
+        page: Answer[SessionPage],
+        listed_at: datetime,
+        *,
+        is_news: bool,
     ) -> dict[str, Any]:
         row = raw_row(
             user,
             "list_sessions",
             shards=self.chunks.lake.shards,
             # The end, so that the listings of every day lie in the month in which they were made.
-            partition_date=self.window.end,
+            partition_date=window.end,
             body=page.body,
             fetched_at=page.fetched_at,
-            window_start=self.window.start,
-            window_end=self.window.end,
+            window_start=window.start,
+            window_end=window.end,
             listed_at=listed_at,
         )
         return row if is_news else row | {"body": None}

@@ -12,6 +12,9 @@ from typing import Final
 
 import duckdb
 
+from asleep_pipeline.lake.sealing import opened
+from asleep_pipeline.lake.tables import AVERAGE_STATS, RAW, SESSIONS
+
 
 @dataclass(frozen=True, slots=True)
 class LakeCheck:
@@ -34,7 +37,34 @@ class LakeCheck:
     sql: str
 
 
+_ZONES_DAYS: Final = 2
+_MONTH_DAYS: Final = 33
 _IN_PARTITIONS: Final = "shard = $shard AND start_date BETWEEN $start AND $end"
+_SOURCES: Final = {
+    "sessions": (SESSIONS, f"lake.sessions WHERE {_IN_PARTITIONS}"),
+    "averages": (
+        AVERAGE_STATS,
+        "lake.average_stats WHERE shard = $shard AND month BETWEEN $start AND $end",
+    ),
+    "sessions_of_months": (
+        SESSIONS,
+        f"""
+        lake.sessions WHERE shard = $shard
+            AND start_date BETWEEN $start::DATE - {_ZONES_DAYS} AND $end::DATE + {_MONTH_DAYS}
+        """,
+    ),
+    "listings": (
+        RAW,
+        """
+        lake.raw WHERE endpoint = 'list_sessions' AND shard = $shard AND status = 200
+            AND body IS NOT NULL AND window_start <= $end AND window_end >= $start
+            -- What came after was not read into sessions yet.
+            AND rowid <= (SELECT max(raw_rowid) FROM lake.progress
+                          WHERE stream = 'sessions' AND shard = $shard)
+        """,
+    ),
+}
+"""Rows that are opened for a check, by the name that stands for them in its SQL."""
 
 CHECKS: Final = (
     LakeCheck(
@@ -54,8 +84,8 @@ CHECKS: Final = (
         "States, moments, ratios and stages are what the API's contract allows.",
         is_error=True,
         blocks=True,
-        sql=f"""
-            SELECT session_id FROM lake.sessions WHERE {_IN_PARTITIONS} AND (
+        sql="""
+            SELECT session_id FROM {sessions} WHERE (
                 state NOT IN ('OPEN', 'CLOSED', 'COMPLETE')
                 OR ended_at < started_at
                 OR (state = 'COMPLETE' AND ended_at IS NULL)
@@ -74,12 +104,7 @@ CHECKS: Final = (
         sql="""
             WITH pages AS (
                 SELECT user_id, decode(body)::JSON AS body, listed_at
-                FROM lake.raw
-                WHERE endpoint = 'list_sessions' AND shard = $shard AND status = 200
-                  AND body IS NOT NULL AND window_start <= $end AND window_end >= $start
-                  -- What came after was not read into sessions yet.
-                  AND rowid <= (SELECT max(raw_rowid) FROM lake.progress
-                                WHERE stream = 'sessions' AND shard = $shard)
+                FROM {listings}
                 QUALIFY listed_at = max(listed_at) OVER (PARTITION BY user_id)
             ), listed AS (
                 SELECT user_id, listed_at, item ->> '$.session_id' AS session_id,
@@ -128,9 +153,9 @@ CHECKS: Final = (
         "Both name the same time in bed.",
         is_error=False,
         blocks=False,
-        sql=f"""
-            SELECT session_id, listed_time_in_bed_s, time_in_bed FROM lake.sessions
-            WHERE {_IN_PARTITIONS} AND abs(listed_time_in_bed_s - time_in_bed) > 1
+        sql="""
+            SELECT session_id, listed_time_in_bed_s, time_in_bed FROM {sessions}
+            WHERE abs(listed_time_in_bed_s - time_in_bed) > 1
         """,
     ),
     LakeCheck(
@@ -139,9 +164,9 @@ CHECKS: Final = (
         "Stages are whole 5-minute blocks: at most one block short of the time in bed, never longer.",
         is_error=False,
         blocks=False,
-        sql=f"""
-            SELECT session_id, len(sleep_stages) * 30, time_in_bed FROM lake.sessions
-            WHERE {_IN_PARTITIONS} AND has_stat AND sleep_stages IS NOT NULL
+        sql="""
+            SELECT session_id, len(sleep_stages) * 30, time_in_bed FROM {sessions}
+            WHERE has_stat AND sleep_stages IS NOT NULL
               AND time_in_bed - len(sleep_stages) * 30 NOT BETWEEN -30 AND 300
         """,
     ),
@@ -167,8 +192,7 @@ CHECKS: Final = (
         sql="""
             SELECT session_id FROM (
                 SELECT user_id, unnest(slept_session_ids || never_slept_session_ids) AS session_id
-                FROM lake.average_stats
-                WHERE shard = $shard AND month BETWEEN $start AND $end) AS named
+                FROM {averages}) AS named
             ANTI JOIN (SELECT user_id, session_id FROM lake.sessions WHERE shard = $shard)
                 USING (user_id, session_id)
             WHERE EXISTS (
@@ -188,15 +212,14 @@ CHECKS: Final = (
             WITH named AS (
                 SELECT user_id, month, timezone, time_in_sleep, sleep_efficiency, slept_sessions,
                        unnest(slept_session_ids) AS session_id
-                FROM lake.average_stats
-                WHERE shard = $shard AND month BETWEEN $start AND $end
+                FROM {averages}
             ), ours AS (
                 SELECT n.user_id, n.month, n.timezone,
                        any_value(n.time_in_sleep) AS said_s, avg(s.time_in_sleep) AS ours_s,
                        any_value(n.sleep_efficiency) AS said_fraction,
                        avg(s.sleep_efficiency) AS ours_fraction
                 FROM named AS n
-                JOIN lake.sessions AS s ON s.user_id = n.user_id AND s.session_id = n.session_id
+                JOIN {sessions_of_months} AS s ON s.user_id = n.user_id AND s.session_id = n.session_id
                 GROUP BY n.user_id, n.month, n.timezone, n.slept_sessions
                 HAVING count(*) = n.slept_sessions
             )
@@ -220,5 +243,7 @@ def offenders(
         end: Last partition, inclusive.
     """
     asked = {"shard": shard, "start": start, "end": end}
-    params = {name: value for name, value in asked.items() if f"${name}" in check.sql}
-    return con.execute(check.sql, params).fetchall()
+    rows = {name: opened(con, *source) for name, source in _SOURCES.items()}
+    sql = check.sql.format_map(rows)
+    params = {name: value for name, value in asked.items() if f"${name}" in sql}
+    return con.execute(sql, params).fetchall()

@@ -34,7 +34,8 @@ def put_cohort(lake: Lake, cohort: Cohort, *, now: datetime) -> None:
         about = {"cohort": [cohort.name], "condition": [cohort.condition], "defined_at": [now]}
         insert(con, COHORTS, pl.DataFrame(about, schema=COHORTS.schema))
         users = {"cohort": [cohort.name] * len(cohort.user_ids), "user_id": cohort.user_ids}
-        insert(con, COHORT_LISTS, pl.DataFrame(users, schema=COHORT_LISTS.schema))
+        listed = pl.DataFrame(users, schema=COHORT_LISTS.schema)
+        insert(con, COHORT_LISTS, lake.without_erased(listed))
 
 
 def drop_cohort(lake: Lake, name: str) -> None:

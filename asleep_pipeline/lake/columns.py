@@ -30,7 +30,10 @@ _POLARS: Final[dict[str, pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: DuckDB type, unit and meaning; an internal one is not published."""
+    """One column: DuckDB type, unit and meaning.
+
+    An internal one is not published; one that is filled in stands in no frame that is inserted.
+    """
 
     name: str
     type: str
@@ -38,6 +41,7 @@ class Column:
     unit: str = ""
     required: bool = False
     internal: bool = False
+    filled_in: bool = False
 
     @property
     def comment(self) -> str:
@@ -69,7 +73,7 @@ class Table:
     @property
     def schema(self) -> pl.Schema:
         """The polars schema of a frame that may be inserted as it is."""
-        return pl.Schema({column.name: _POLARS[column.type] for column in self.columns})
+        return pl.Schema({c.name: _POLARS[c.type] for c in self.columns if not c.filled_in})
 
     @property
     def stored_columns(self) -> list[tuple[str, str]]:

@@ -27,9 +27,12 @@ from filelock import FileLock
 
 from asleep_pipeline.disk import sync, sync_path_to
 from asleep_pipeline.errors import ConfigurationError, LakeError
+from asleep_pipeline.lake import sealing
 from asleep_pipeline.lake.columns import Column, Table
 from asleep_pipeline.lake.engine import connect, quoted
 from asleep_pipeline.lake.tables import TABLES
+from asleep_pipeline.privacy.keys import Keys, keys_of
+from asleep_pipeline.privacy.tombstones import Tombstones
 
 log = structlog.get_logger(__name__)
 
@@ -44,10 +47,14 @@ class Lake:
     """A lake on the local disk: `<root>/catalog.sqlite` and Parquet files below `<root>/data`.
 
     Use `Lake.create` once and `Lake.open` afterwards; the object itself holds no connection.
+
+    Attributes:
+        keys: By which its rows are sealed; None without encryption.
     """
 
     root: Path
     shards: int = field(compare=False)
+    keys: Keys | None = None
 
     @classmethod
     def create(cls, root: Path, *, shards: int) -> Lake:
@@ -82,7 +89,8 @@ class Lake:
             ConfigurationError: The lake has another number of shards.
             LakeError: There is no lake, or it cannot be read.
         """
-        lake = cls(root.absolute(), 0)
+        root = root.absolute()
+        lake = cls(root, 0, keys_of(root.parent))
         if not lake._is_made():
             raise LakeError(
                 f"There is no lake at {root}.",
@@ -96,12 +104,13 @@ class Lake:
                 fix="Upgrade asleep-pipeline.",
             )
         lake._add_what_is_missing()
+        lake._check_keys()
         if shards is not None and shards != stored:
             raise ConfigurationError(
                 f"The lake at {root} was made with {stored} shards, the settings say {shards}.",
                 fix=f"Set ASLEEP_SHARDS={stored}, or use another ASLEEP_DATA_DIR.",
             )
-        return cls(root.absolute(), stored)
+        return cls(root, stored, lake.keys)
 
     @contextmanager
     def read(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -152,6 +161,14 @@ class Lake:
             yield con
             _sync_tree(self.data_path, newer_than_ns=started_ns)
 
+    def alone(self) -> AbstractContextManager[object]:
+        """Nobody writes to the lake during the block.
+
+        Raises:
+            LakeError: The lock was not free in time.
+        """
+        return self._writer_lock()
+
     def _written(self) -> AbstractContextManager[None]:
         return self._disk_errors_explained("written", duckdb.IOException, OSError)
 
@@ -170,11 +187,14 @@ class Lake:
         """A connection of its own to this process's one DuckDB; what it leaves open is undone."""
         con = _attached(self).cursor()
         try:
+            if self.keys:
+                sealing.switch_on(con)
             # Reading the catalog takes some room beside it, and DuckLake's error has no class.
             with self._disk_errors_explained("read", duckdb.Error):
                 con.execute("USE lake")
             con.execute("SET TimeZone = 'UTC'")
-            yield con
+            with sealing.explained():
+                yield con
         finally:
             con.close()
 
@@ -199,6 +219,21 @@ class Lake:
         with self.read() as con:
             return con.execute(sql, params or []).pl()
 
+    def without_erased(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows that may be written: those of users who are not erased.
+
+        To be asked within `write`: an erasure deletes what was written before it in a transaction of
+        its own, and whoever writes after it sees the tombstone.
+
+        Args:
+            frame: With a column user_id.
+
+        Raises:
+            ErasureError: Who was erased cannot be read.
+        """
+        erased = Tombstones.beside(self.root).among(frame["user_id"].unique())
+        return frame.filter(~pl.col("user_id").is_in(list(erased))) if erased else frame
+
     def _add_what_is_missing(self) -> None:
         """A lake of an earlier release lacks the tables and the columns that came later."""
         with self.read() as con:
@@ -211,6 +246,24 @@ class Lake:
                         _create_table(con, TABLES[name])
                     else:
                         _add_columns(con, TABLES[name], columns)
+
+    def _check_keys(self) -> None:
+        """Refuse to read what is encrypted without its keys; note when encryption begins."""
+        with self.read() as con:
+            (sealed_by,) = _one(con, "SELECT sealed_by FROM lake_info")
+        if sealed_by is None and self.keys:
+            with self.write("encryption begins") as con:
+                con.execute("UPDATE lake.lake_info SET sealed_by = $1", [self.keys.id])
+        elif sealed_by and self.keys is None:
+            raise ConfigurationError(
+                f"The lake at {self.root} is encrypted.",
+                fix="Set encryption_key_file to its file of master keys.",
+            )
+        elif sealed_by and self.keys and sealed_by != self.keys.id:
+            raise LakeError(
+                f"The lake at {self.root} is not encrypted by the keys in {self.keys.path}.",
+                fix="Restore that file from its backup; another one cannot read the lake.",
+            )
 
     def _is_made(self) -> bool:
         return self.catalog_path.exists()
@@ -251,6 +304,9 @@ class Lake:
         try:
             con.execute(f"ATTACH {source} AS lake ({', '.join(options)})")
             con.execute("USE lake")
+            if self.keys:
+                sealing.equip(con, self.keys)
+                sealing.switch_on(con)
         except duckdb.Error as error:
             raise LakeError(
                 f"The lake at {self.root} cannot be opened: {_first_line(error)}",
@@ -313,12 +369,11 @@ def insert(con: duckdb.DuckDBPyConnection, table: Table, frame: pl.DataFrame) ->
     """
     if frame.is_empty():
         return
-    columns = ", ".join(frame.columns)
     order = [column for column in table.sorted_by if column in frame.columns]
     # What is equal in it stays in the order in which it came.
     rows = frame.sort(order, maintain_order=True) if order else frame
     con.register("incoming", rows.to_arrow())
-    con.execute(f"INSERT INTO lake.{table.name} ({columns}) SELECT {columns} FROM incoming")
+    sealing.put(con, table, frame.columns, "incoming")
     con.unregister("incoming")
 
 

@@ -13,6 +13,8 @@ from asleep_pipeline.errors import LakeError
 # Two threads on the two halves of one core take twice the CPU time, twice the memory, and as long.
 _THREADS = max(1, (os.cpu_count() or 1) // 2)
 _EXTENSIONS = ("ducklake", "sqlite_scanner")
+# What DuckDB brings itself can only decrypt.
+_CIPHERS = "httpfs"
 
 
 def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
@@ -32,6 +34,18 @@ def connect(path: Path | None = None) -> duckdb.DuckDBPyConnection:
     for name in _EXTENSIONS:
         con.load_extension(str(_extension_file(name)))
     return con
+
+
+def load_ciphers(con: duckdb.DuckDBPyConnection) -> None:
+    """Let a DuckDB write encrypted files, and encrypt what it swaps out of memory.
+
+    Any DuckDB can read them by their key.
+
+    Raises:
+        LakeError: The extension package is missing or made for another DuckDB.
+    """
+    con.load_extension(str(_extension_file(_CIPHERS)))
+    con.execute("SET temp_file_encryption = true")
 
 
 def quoted(text: object) -> str:

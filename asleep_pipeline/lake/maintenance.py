@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,7 +10,9 @@ from typing import Final
 import duckdb
 
 from asleep_pipeline.lake.ducklake import Lake
+from asleep_pipeline.lake.progress import keep_commits
 from asleep_pipeline.lake.tables import RAW, TABLES
+from asleep_pipeline.lake.vacuum import vacuum_apart
 
 SNAPSHOTS_KEPT: Final = timedelta(days=7)
 """How long an earlier state of the lake can be read."""
@@ -18,6 +21,15 @@ FILES_KEPT: Final = timedelta(days=1)
 """How long a file that no snapshot needs stays: a query that is still running may read it."""
 
 _MOSTLY_DELETED: Final = 0.5
+_ANYTHING_DELETED: Final = 0.0
+_CATALOG: Final = "__ducklake_metadata_lake"
+_FORGET_STATISTICS: Final = f"""
+    UPDATE {_CATALOG}.ducklake_table_column_stats SET min_value = NULL, max_value = NULL
+    WHERE (table_id, column_id) IN (
+        SELECT (c.table_id, c.column_id) FROM {_CATALOG}.ducklake_column AS c
+        JOIN {_CATALOG}.ducklake_table AS t USING (table_id)
+        WHERE t.table_name = $1 AND list_contains($2, c.column_name))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +90,37 @@ def _clean_up(lake: Lake, now: datetime) -> tuple[int, int]:
         deleted = _call(con, "ducklake_cleanup_old_files", now - FILES_KEPT)
         strays = _call(con, "ducklake_delete_orphaned_files", now - FILES_KEPT)
         # Through DuckDB's own SQLite: a second one in this process would break the first one's locks.
-        con.execute(
-            "FROM sqlite_query('__ducklake_metadata_lake', 'PRAGMA wal_checkpoint(TRUNCATE)')"
-        )
+        con.execute(f"FROM sqlite_query('{_CATALOG}', 'PRAGMA wal_checkpoint(TRUNCATE)')")
     return expired, deleted + strays
+
+
+def forget_the_past(lake: Lake, *, now: datetime, clear: Mapping[str, Collection[str]]) -> None:
+    """Keep the newest snapshot alone, and no file or statistics of what it does not hold.
+
+    Args:
+        lake: The lake.
+        now: The present, UTC.
+        clear: Columns by table whose smallest and largest values the catalog is to forget.
+
+    Raises:
+        LakeError: The lake refused it; calling again goes on with it.
+    """
+    # A transaction changes rows or rewrites files, not both.
+    with lake.write("keep commits") as con:
+        keep_commits(con)
+    with lake.write("rewrite files of which anything is deleted") as con:
+        for name in clear:
+            con.execute(
+                "CALL ducklake_rewrite_data_files('lake', $1, delete_threshold => $2)",
+                [name, _ANYTHING_DELETED],
+            )
+    with lake.maintain() as con:
+        _call(con, "ducklake_expire_snapshots", now)
+        _call(con, "ducklake_cleanup_old_files", now)
+        _call(con, "ducklake_delete_orphaned_files", now)
+        for name, columns in clear.items():
+            con.execute(_FORGET_STATISTICS, [name, list(columns)])
+        vacuum_apart(lake.catalog_path)
 
 
 def _call(con: duckdb.DuckDBPyConnection, function: str, older_than: datetime) -> int:

@@ -8,15 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Final
 
 import duckdb
 import polars as pl
 
 from asleep_pipeline.lake.ducklake import insert
-from asleep_pipeline.lake.tables import PROGRESS
+from asleep_pipeline.lake.sealing import opened
+from asleep_pipeline.lake.tables import PROGRESS, RAW, RAW_COMMITS
 
 BATCH_ANSWERS = 5_000
 _SLICE_ANSWERS = 250
+_COMMITS: Final = """
+    SELECT r.shard, r.endpoint, r.fetched_at, r.rowid, coalesce(c.snapshot, r.snapshot_id) AS commit
+    FROM lake.raw AS r ASOF LEFT JOIN lake.raw_commits AS c ON r.rowid >= c.first_rowid
+"""
+_UNREAD: Final = """
+    lake.raw WHERE shard = $shard AND rowid BETWEEN $first AND $last
+        AND list_contains($of, endpoint)
+        -- Says nothing new, but files know it: the others are not opened.
+        AND fetched_at BETWEEN $since AND $until
+"""
+
+_Commit = tuple[int, int, int, int, datetime, datetime]
+"""Snapshot, number of rows, first and last row, first and last instant."""
 
 
 def unread_batches(
@@ -48,25 +63,19 @@ def unread_slices(
     """
     params = {"shard": shard, "after": _read_up_to(con, stream, shard), "of": list(endpoints)}
     commits = con.execute(
-        """
-        SELECT snapshot_id, count(*), min(fetched_at), max(fetched_at) FROM lake.raw
-        WHERE shard = $shard AND rowid > $after AND list_contains($of, endpoint)
-        GROUP BY snapshot_id ORDER BY snapshot_id
+        f"""
+        SELECT commit, count(*), min(rowid), max(rowid), min(fetched_at), max(fetched_at)
+        FROM ({_COMMITS} WHERE shard = $shard AND r.rowid > $after AND list_contains($of, endpoint))
+        GROUP BY commit ORDER BY commit
         """,
         params,
     ).fetchall()
+    rewritten = con.execute("SELECT * FROM lake.raw_commits ORDER BY first_rowid").pl()
     for span in _spans(commits):
         reader = con.execute(
-            """
-            SELECT *, rowid, snapshot_id FROM lake.raw
-            WHERE shard = $shard AND rowid > $after AND list_contains($of, endpoint)
-              AND snapshot_id BETWEEN $first AND $last
-              -- Says nothing new, but files know it: the others are not opened.
-              AND fetched_at BETWEEN $since AND $until
-            """,
-            params | span,
+            f"FROM {opened(con, RAW, _UNREAD)}", {"shard": shard, "of": params["of"]} | span
         ).to_arrow_reader(_SLICE_ANSWERS)
-        yield (pl.DataFrame(rows) for rows in reader)
+        yield (_with_commits(pl.DataFrame(rows), rewritten) for rows in reader)
 
 
 def shards_with_unread(
@@ -83,6 +92,23 @@ def shards_with_unread(
         {"stream": stream, "endpoint": endpoint, "since": since},
     ).fetchall()
     return {shard for (shard,) in rows}
+
+
+def keep_commits(con: duckdb.DuckDBPyConnection) -> None:
+    """Write down which commit each row of `raw` came with, before its file is rewritten.
+
+    A row counts as written by the snapshot that rewrote it, while its row id stays. Readers rely on
+    the commit: a listing is never parted from its pages, and events are read in the order of commits.
+    """
+    commits = con.execute(
+        f"""
+        SELECT min(rowid) AS first_rowid, commit AS snapshot FROM ({_COMMITS}) GROUP BY commit
+        UNION ALL
+        SELECT coalesce(max(rowid) + 1, 0), NULL FROM lake.raw
+        """
+    ).pl()
+    con.execute("DELETE FROM lake.raw_commits")
+    insert(con, RAW_COMMITS, commits)
 
 
 def mark_read(con: duckdb.DuckDBPyConnection, stream: str, shard: int) -> None:
@@ -103,28 +129,38 @@ def _read_up_to(con: duckdb.DuckDBPyConnection, stream: str, shard: int) -> int:
     return -1 if row is None or row[0] is None else int(row[0])
 
 
-def _spans(
-    commits: Sequence[tuple[int, int, datetime, datetime]],
-) -> Iterator[dict[str, int | datetime]]:
-    """First and last commit of each batch, and its first and last instant.
+def _with_commits(rows: pl.DataFrame, rewritten: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `raw` whose `snapshot_id` is that of the commit they came with."""
+    if rewritten.is_empty():
+        return rows
+    came_with = rows.sort("rowid").join_asof(
+        rewritten, left_on="rowid", right_on="first_rowid", strategy="backward"
+    )
+    return came_with.with_columns(snapshot_id=pl.coalesce("snapshot", "snapshot_id")).select(
+        rows.columns
+    )
+
+
+def _spans(commits: Sequence[_Commit]) -> Iterator[dict[str, int | datetime]]:
+    """First and last row of each batch, and its first and last instant.
 
     A commit is never parted, because a listing is one.
     """
-    batch: list[tuple[int, int, datetime, datetime]] = []
+    batch: list[_Commit] = []
     for commit in commits:
         batch.append(commit)
-        if sum(rows for _, rows, _, _ in batch) >= BATCH_ANSWERS:
+        if sum(rows for _, rows, *_ in batch) >= BATCH_ANSWERS:
             yield _span(batch)
             batch = []
     if batch:
         yield _span(batch)
 
 
-def _span(batch: Sequence[tuple[int, int, datetime, datetime]]) -> dict[str, int | datetime]:
-    snapshots, _, since, until = zip(*batch, strict=True)
+def _span(batch: Sequence[_Commit]) -> dict[str, int | datetime]:
+    _, _, first, last, since, until = zip(*batch, strict=True)
     return {
-        "first": snapshots[0],
-        "last": snapshots[-1],
+        "first": min(first),
+        "last": max(last),
         "since": min(since),
         "until": max(until),
     }

@@ -11,6 +11,13 @@ from typing import Final
 from asleep_pipeline.lake.columns import Column, Table, fraction, instant, seconds, text
 
 _SHARD = Column("shard", "INTEGER", "stable_hash(user_id) % shards", required=True, internal=True)
+_SEALED = Column(
+    "sealed",
+    "BLOB",
+    "With encryption: the columns that are NULL then, by the user's key; see `lake.sealing`",
+    internal=True,
+    filled_in=True,
+)
 
 DURATIONS: Final = (
     seconds("sleep_latency", "Session start to sleep onset"),
@@ -175,6 +182,7 @@ SESSIONS: Final = Table(
             internal=True,
         ),
         instant("pushed_at", "When its first webhook arrived; NULL when none came"),
+        _SEALED,
     ),
     key=("user_id", "session_id"),
     partitioned_by="year(start_date), month(start_date)",
@@ -212,6 +220,7 @@ AVERAGE_STATS: Final = Table(
         Column("readings", "VARCHAR[]", "Values that were read in another dialect of the API"),
         Column("extra", "JSON", "Keys that nobody documented, by place"),
         instant("fetched_at", "When the answer was read", required=True),
+        _SEALED,
     ),
     key=("user_id", "month", "timezone"),
     sorted_by=("user_id", "month"),
@@ -230,6 +239,7 @@ QUARANTINE: Final = Table(
         text("value", "The value that broke it, shortened"),
         text("body_sha256", "The raw answer: raw.body_sha256"),
         instant("quarantined_at", "When the raw answer was read", required=True),
+        _SEALED,
     ),
     key=("endpoint", "user_id", "session_id", "rule"),
 )
@@ -256,6 +266,16 @@ PROGRESS: Final = Table(
     key=("stream", "shard"),
 )
 
+RAW_COMMITS: Final = Table(
+    "raw_commits",
+    "Which commit the rows of raw came with whose files were rewritten since, to erase somebody.",
+    (
+        Column("first_rowid", "BIGINT", "First row of raw of the commit", required=True),
+        Column("snapshot", "BIGINT", "Its snapshot; NULL: from here on, rows know their own"),
+    ),
+    key=("first_rowid",),
+)
+
 LAKE_INFO: Final = Table(
     "lake_info",
     "What was fixed when the lake was made, and the zone rules it holds.",
@@ -264,6 +284,7 @@ LAKE_INFO: Final = Table(
         Column("shards", "INTEGER", "Number of shards", "count", required=True),
         text("tzdata_version", "Version of tzdata that tz_rules was made from"),
         instant("created_at", "When the lake was made", required=True),
+        text("sealed_by", "Which data keys it is encrypted by; NULL while it is not"),
     ),
 )
 
@@ -299,6 +320,7 @@ TABLES: Final[dict[str, Table]] = {
         QUARANTINE,
         TZ_RULES,
         PROGRESS,
+        RAW_COMMITS,
         LAKE_INFO,
         COHORTS,
         COHORT_LISTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -33,13 +33,15 @@ def put_users(lake: Lake, roster: pl.DataFrame, *, now: datetime) -> tuple[int, 
     Args:
         lake: The lake.
         roster: One row a user: user_id and any other roster columns of `users`. What it does not
-            say of a known user stays as it is; a user it names is not gone any more.
+            say of a known user stays as it is; a user it names is not gone any more. Users who
+            were erased are left out.
         now: First-seen instant of new users, UTC.
 
     Returns:
         How many are new, and how many were known.
     """
     with lake.write(f"roster: {roster.height} users") as con:
+        roster = lake.without_erased(roster)
         known = con.execute("SELECT * FROM lake.users").pl()
         rows = _merged(roster, known, shards=lake.shards, now=now)
         delete_keys(con, USERS, rows.select("user_id"))
@@ -96,6 +98,22 @@ def update_users(con: duckdb.DuckDBPyConnection, changes: list[dict[str, Any]]) 
     )
     delete_keys(con, USERS, new.select("user_id"))
     insert(con, USERS, new.select(USERS.column_names))
+
+
+def set_columns(con: duckdb.DuckDBPyConnection, user_id: str, values: Mapping[str, Any]) -> None:
+    """Set columns of one user, also to NULL; nothing happens when the roster has no such user.
+
+    Args:
+        con: A connection of `Lake.write`.
+        user_id: Whose.
+        values: The new values by column.
+    """
+    known = con.execute("SELECT * FROM lake.users WHERE user_id = $1", [user_id]).pl()
+    changed = known.with_columns(
+        pl.lit(value, dtype=USERS.schema[name]).alias(name) for name, value in values.items()
+    )
+    delete_keys(con, USERS, known.select("user_id"))
+    insert(con, USERS, changed)
 
 
 def mark_gone(lake: Lake, users: Sequence[LakeUser], now: datetime) -> None:

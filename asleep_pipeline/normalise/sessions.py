@@ -130,6 +130,7 @@ def _read(batch: _Batch, answers: Sequence[dict[str, Any]]) -> None:
         fold = _folded(begin(batch.around.settled(lacking)), events)
     changed = dict(fold.changed())
     _look_up(batch, changed)
+    changed = {key: entry for key, entry in changed.items() if not _has_expired(batch, entry)}
     _write(batch, changed, _parts(batch, changed))
 
 
@@ -234,6 +235,12 @@ def _look_up(batch: _Batch, changed: Mapping[Key, Entry]) -> None:
         present[key].pushed_at = pushed_at
 
 
+def _has_expired(batch: _Batch, entry: Entry) -> bool:
+    """Whether a stored row rests on a detail that `raw` does not keep any more: it stays as it is."""
+    is_there = entry.detailed is None or entry.detailed.body_sha256 in batch.readings
+    return entry.is_stored and not entry.is_gone and not is_there
+
+
 def _parts(batch: _Batch, changed: dict[Key, Entry]) -> list[SessionParts]:
     parts = []
     for (user_id, session_id), entry in changed.items():
@@ -249,7 +256,8 @@ def _parts(batch: _Batch, changed: dict[Key, Entry]) -> list[SessionParts]:
 
 def _detail(batch: _Batch, session_id: str, entry: Entry) -> tuple[Detail | None, list[Broken]]:
     """The session's detail, or the rules that it breaks."""
-    if entry.detailed is None:
+    # Of a user whose key is gone, no body is found.
+    if entry.detailed is None or entry.detailed.body_sha256 not in batch.readings:
         return None, []
     detail = batch.readings[entry.detailed.body_sha256].detail
     if isinstance(detail, UnreadableAnswer):

@@ -13,6 +13,9 @@ import msgspec
 import polars as pl
 
 from asleep_pipeline.asleep import SessionItem, UnreadableAnswer, decode_session_page
+from asleep_pipeline.lake.columns import Table
+from asleep_pipeline.lake.sealing import opened
+from asleep_pipeline.lake.tables import QUARANTINE, RAW, SESSIONS
 from asleep_pipeline.normalise.fold import DetailAnswer, Detailed, Entry, Key, Listed, Listing
 
 PULLED: Final = "get_session"
@@ -29,31 +32,40 @@ _ROWS_OF: Final = """
     SELECT user_id, session_id, org_id, state, started_at, ended_at, unexpected_ended_at,
     created_timezone, last_received_seq_num, listed_time_in_bed_s, extra, list_hash, list_row,
     listed_at, detail_sha256, fetched_at, pushed_at, start_date
-    FROM lake.sessions AS s SEMI JOIN asked ON s.user_id = asked.user_id AND {on}
-    WHERE shard = $shard
+    FROM {rows}
+"""
+_SESSIONS_OF: Final = """
+    lake.sessions AS s SEMI JOIN asked ON s.user_id = asked.user_id AND {on} WHERE shard = $shard
 """
 _ASIDE_OF: Final = """
-    SELECT user_id, session_id, body_sha256, quarantined_at, start_date
-    FROM (SELECT *, partition_date AS start_date FROM lake.quarantine) AS s
+    SELECT user_id, session_id, body_sha256, quarantined_at, partition_date AS start_date
+    FROM {rows}
+"""
+_QUARANTINED_OF: Final = """
+    (SELECT *, partition_date AS start_date FROM lake.quarantine) AS s
     SEMI JOIN asked ON s.user_id = asked.user_id AND {on}
     WHERE shard = $shard AND endpoint IN ('get_session', 'session_complete')
 """
 _DETAILS_OF: Final = """
     SELECT endpoint, org_id, user_id, session_id, partition_date, list_hash, session_state, status,
            body_sha256, fetched_at
-    FROM lake.raw AS r SEMI JOIN asked USING (user_id, session_id)
-    WHERE r.shard = $shard AND r.endpoint IN ('get_session', 'session_complete')
-      AND r.rowid < $first_rowid
+    FROM {rows}
 """
-_DETAILS_SINCE: Final = f"{_DETAILS_OF} AND r.fetched_at > $since"
-_SETTLED: Final = f"{_DETAILS_OF} AND r.status = 200"
+_DETAILS: Final = """
+    lake.raw AS r SEMI JOIN asked USING (user_id, session_id)
+    WHERE r.shard = $shard AND r.endpoint IN ('get_session', 'session_complete')
+"""
+_BEFORE: Final = f"{_DETAILS} AND r.rowid < $first_rowid"
+_SINCE: Final = f"{_BEFORE} AND r.fetched_at > $since"
+_SETTLED: Final = f"{_BEFORE} AND r.status = 200"
+_LISTINGS_OF: Final = """
+    SELECT org_id, user_id, window_start, window_end, listed_at, body FROM {rows} ORDER BY rowid
+"""
 _LISTINGS_SINCE: Final = """
-    SELECT org_id, user_id, window_start, window_end, listed_at, body
-    FROM lake.raw AS r SEMI JOIN asked USING (user_id)
+    lake.raw AS r SEMI JOIN asked USING (user_id)
     WHERE r.shard = $shard AND r.endpoint = 'list_sessions' AND r.status = 200
       -- The listing began before its answer came; files know both.
       AND r.listed_at > $since AND r.fetched_at > $since AND r.rowid < $first_rowid
-    ORDER BY r.rowid
 """
 _FIRST_PUSHES: Final = """
     SELECT user_id, session_id, min(fetched_at) AS pushed_at
@@ -61,18 +73,13 @@ _FIRST_PUSHES: Final = """
     WHERE r.shard = $shard AND r.endpoint = 'session_complete' AND r.rowid <= $last
     GROUP BY user_id, session_id
 """
-_DATES: Final = """
-    SELECT DISTINCT partition_date
-    FROM lake.raw AS r SEMI JOIN asked USING (user_id, session_id, body_sha256)
-    WHERE r.shard = $shard AND r.endpoint IN ('get_session', 'session_complete')
-      AND r.body IS NOT NULL AND r.rowid <= $last
-"""
-_BODIES: Final = """
-    SELECT endpoint, body_sha256, body
-    FROM lake.raw AS r SEMI JOIN asked USING (user_id, session_id, body_sha256)
-    WHERE r.shard = $shard AND r.endpoint IN ('get_session', 'session_complete')
-      AND r.body IS NOT NULL AND r.partition_date BETWEEN $first AND $last
-"""
+_SAME_BODY: Final = "SEMI JOIN asked USING (user_id, session_id, body_sha256)"
+_DATES: Final = f"SELECT DISTINCT partition_date FROM {{rows}} {_SAME_BODY}"
+_KEPT: Final = f"{_DETAILS} AND r.body IS NOT NULL AND r.rowid <= $last"
+_BODIES: Final = f"SELECT endpoint, body_sha256, body FROM {{rows}} {_SAME_BODY}"
+_KEPT_WITHIN: Final = (
+    f"{_DETAILS} AND r.body IS NOT NULL AND r.partition_date BETWEEN $first AND $last"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +118,14 @@ class Surroundings:
         # Two hash joins; one join on either condition would compare every row with every other.
         for asked, schema, on in ((windows, _WINDOWS, _IN_WINDOW), (keys, _KEYS, _SAME_SESSION)):
             frame = pl.DataFrame(list(asked), schema=schema, orient="row")
-            for row in self._rows(_ASIDE_OF.format(on=on), asked=frame) if self.has_aside else ():
+            for row in (
+                self._rows(_ASIDE_OF, QUARANTINE, _QUARANTINED_OF.format(on=on), asked=frame)
+                if self.has_aside
+                else ()
+            ):
                 entry = _set_aside_entry(row)
                 found.setdefault((row["user_id"], row["session_id"]), entry)
-            for row in self._rows(_ROWS_OF.format(on=on), asked=frame):
+            for row in self._rows(_ROWS_OF, SESSIONS, _SESSIONS_OF.format(on=on), asked=frame):
                 found[row["user_id"], row["session_id"]] = _stored_entry(row)
         return list(found.items())
 
@@ -124,21 +135,25 @@ class Surroundings:
             return
         since = min(detail.fetched_at for detail in details)
         asked = pl.DataFrame([detail.key for detail in details], schema=_KEYS, orient="row")
-        yield from map(detail_answer, self._rows(_DETAILS_SINCE, asked=asked, since=since))
-        yield from _listings(self._rows(_LISTINGS_SINCE, asked=asked, since=since))
+        yield from map(
+            detail_answer, self._rows(_DETAILS_OF, RAW, _SINCE, asked=asked, since=since)
+        )
+        yield from _listings(
+            self._rows(_LISTINGS_OF, RAW, _LISTINGS_SINCE, asked=asked, since=since)
+        )
 
     def settled(self, keys: Collection[Key]) -> dict[Key, list[DetailAnswer]]:
         """The details of some sessions that `raw` held before this batch."""
         found: dict[Key, list[DetailAnswer]] = {key: [] for key in keys}
         asked = pl.DataFrame(list(keys), schema=_KEYS, orient="row")
-        for said in map(detail_answer, self._rows(_SETTLED, asked=asked)):
+        for said in map(detail_answer, self._rows(_DETAILS_OF, RAW, _SETTLED, asked=asked)):
             found[said.key].append(said)
         return found
 
     def first_pushes(self, keys: Collection[Key]) -> dict[Key, datetime]:
         """When the first webhook came of each session of which one came, up to this batch."""
         asked = pl.DataFrame(list(keys), schema=_KEYS, orient="row")
-        rows = self._rows(_FIRST_PUSHES, asked=asked)
+        rows = self._rows(_FIRST_PUSHES, RAW, asked=asked)
         return {(row["user_id"], row["session_id"]): row["pushed_at"] for row in rows}
 
     def bodies(self, wanted: Mapping[Key, str]) -> Iterator[tuple[str, Body]]:
@@ -149,15 +164,26 @@ class Surroundings:
         """
         schema = _KEYS | {"body_sha256": pl.String}
         asked = pl.DataFrame([(*k, v) for k, v in wanted.items()], schema=schema, orient="row")
-        dates = [row["partition_date"] for row in self._rows(_DATES, asked=asked)]
+        dates = [row["partition_date"] for row in self._rows(_DATES, RAW, _KEPT, asked=asked)]
         if dates:
-            for row in self._rows(_BODIES, asked=asked, first=min(dates), last=max(dates)):
+            for row in self._rows(
+                _BODIES, RAW, _KEPT_WITHIN, asked=asked, first=min(dates), last=max(dates)
+            ):
                 yield row["body_sha256"], Body(row["endpoint"], row["body"])
 
-    def _rows(self, sql: str, *, asked: pl.DataFrame, **more: date | datetime) -> list[Any]:
+    def _rows(
+        self,
+        select: str,
+        table: Table,
+        source: str = "",
+        *,
+        asked: pl.DataFrame,
+        **more: date | datetime,
+    ) -> list[Any]:
         """The answer of one query about some sessions or windows."""
         if asked.is_empty():
             return []
+        sql = select.format(rows=opened(self.con, table, source)) if source else select
         known = {"shard": self.shard, "first_rowid": self.first_rowid, "last": self.last_rowid}
         params = {name: value for name, value in {**known, **more}.items() if f"${name}" in sql}
         self.con.register("asked", asked.to_arrow())

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from asleep_pipeline.orchestration.assets import build_assets
+from asleep_pipeline.orchestration.erasing import erasing
 from asleep_pipeline.orchestration.jobs import build_jobs
 from asleep_pipeline.orchestration.platform import Platform
 from asleep_pipeline.orchestration.timetable import build_schedules, build_sensors
@@ -14,7 +15,7 @@ def build_definitions(platform: Platform) -> dg.Definitions:
     settings = platform.settings
     return dg.Definitions(
         assets=build_assets(settings.shards),
-        jobs=[*build_jobs(), maintenance],
+        jobs=[*build_jobs(), maintenance, erasing],
         schedules=build_schedules(settings),
         sensors=build_sensors(settings),
         resources={"platform": platform},

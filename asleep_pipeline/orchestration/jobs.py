@@ -14,6 +14,7 @@ AVERAGES = "averages"
 PUBLISH = "publish"
 REPORT_WEEKS = "report_weeks"
 REPORT_MONTHS = "report_months"
+RETENTION = "expire"
 
 
 def build_jobs() -> list[UnresolvedAssetJobDefinition]:
@@ -53,5 +54,10 @@ def build_jobs() -> list[UnresolvedAssetJobDefinition]:
             REPORT_MONTHS,
             selection=dg.AssetSelection.assets("monthly_reports"),
             description="Write the reports of months from what is published.",
+        ),
+        dg.define_asset_job(
+            RETENTION,
+            selection=dg.AssetSelection.assets("retention"),
+            description="Delete what is older than its organisation keeps it.",
         ),
     ]

@@ -25,7 +25,7 @@ SELECT night_date AS date, median(sleep_24h_s) / 3600 AS value,
     quantile_cont(sleep_24h_s, 0.1) / 3600 AS low, quantile_cont(sleep_24h_s, 0.9) / 3600 AS high
 FROM fct_night
 WHERE is_night AND night_date > (SELECT max(night_date) FROM fct_night) - {_DATES_SHOWN}
-GROUP BY night_date HAVING count(*) >= (SELECT min_group_size FROM mart_parameters)
+GROUP BY night_date HAVING count(*) >= (SELECT max(min_group_size) FROM dim_organisation)
 ORDER BY night_date
 """
 

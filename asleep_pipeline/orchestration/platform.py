@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from asleep_pipeline.access.keys import key_for
+from asleep_pipeline.access.organisations import zones
+from asleep_pipeline.disk import make_private
 from asleep_pipeline.extract.clients import Clients
 from asleep_pipeline.lake import Lake
-from asleep_pipeline.settings import Settings, key_for
+from asleep_pipeline.privacy.keeping import Policy
+from asleep_pipeline.settings import Settings
 from asleep_pipeline.zones.fallbacks import ZoneFallbacks, read_fallbacks
 from asleep_pipeline.zones.table import keep_zone_rules
 
@@ -38,6 +42,7 @@ class Platform:
             ConfigurationError: The lake was made with another number of shards.
             LakeError: It cannot be opened.
         """
+        make_private(self.settings.data_dir)
         lake = Lake.create(self.settings.lake_dir, shards=self.settings.shards)
         keep_zone_rules(lake)
         return lake
@@ -60,6 +65,10 @@ class Platform:
             budget_file=self.settings.budget_path,
         )
 
+    def policy(self) -> Policy:
+        """For how long organisations keep what, today."""
+        return Policy.of(self.settings, now=self.clock())
+
     def fallbacks(self, lake: Lake) -> ZoneFallbacks:
         """The zones of users and sessions that name none."""
         with lake.read() as con:
@@ -67,6 +76,9 @@ class Platform:
 
     @property
     def organisation_zones(self) -> dict[str, str]:
-        """Zone by organisation, for those that have one."""
-        organisations = self.settings.organisations.items()
-        return {org_id: org.timezone for org_id, org in organisations if org.timezone}
+        """Zone by organisation, for those that have one.
+
+        Raises:
+            AccessError: The settings of organisations cannot be read.
+        """
+        return zones(self.settings)

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from asleep_pipeline.access.organisations import organisations
 from asleep_pipeline.asleep import CircuitOpen
 from asleep_pipeline.errors import AsleepPipelineError
 from asleep_pipeline.extract.crowd import StopsAll
@@ -141,7 +142,7 @@ class Pipeline:
                 self._one(run, outcome)
             except StopsAll as error:
                 # An outage is everybody's; and without organisations there is nobody else.
-                if isinstance(error, CircuitOpen) or not self._platform.settings.organisations:
+                if isinstance(error, CircuitOpen) or not organisations(self._platform.settings):
                     raise
                 stopped = stopped or error
         if stopped:

@@ -7,7 +7,9 @@ import dagster as dg
 import pendulum
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
+from asleep_pipeline.access.keys import has_any_key
 from asleep_pipeline.orchestration.assets.warehouse import ALL_PUBLISHED
+from asleep_pipeline.orchestration.erasing import build_erasure_sensor
 from asleep_pipeline.orchestration.instance import end_dead_runs
 from asleep_pipeline.orchestration.jobs import (
     AVERAGES,
@@ -16,6 +18,7 @@ from asleep_pipeline.orchestration.jobs import (
     REFRESH_USERS,
     REPORT_MONTHS,
     REPORT_WEEKS,
+    RETENTION,
 )
 from asleep_pipeline.orchestration.partitions import FIRST_DATE, key_of, month_key, range_tags
 from asleep_pipeline.orchestration.platform import Platform
@@ -60,7 +63,7 @@ def averages_run(shard: int, month: date) -> dg.RunRequest:
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     """Daily sync, monthly averages, reports, weekly refresh and maintenance; all in UTC."""
-    is_on = _has_key(settings)
+    is_on = has_any_key(settings)
     status = dg.DefaultScheduleStatus.RUNNING if is_on else dg.DefaultScheduleStatus.STOPPED
 
     @dg.schedule(job_name=PULL, cron_schedule="30 5 * * *", default_status=status)
@@ -108,6 +111,13 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         default_status=status,
         description="Compaction, expiry and clean-up of the lake.",
     )
+    daily_retention = dg.ScheduleDefinition(
+        name="daily_retention",
+        job_name=RETENTION,
+        cron_schedule="30 2 * * *",
+        default_status=status,
+        description="What is older than its organisation keeps it is deleted.",
+    )
     return [
         daily_sync,
         monthly_averages,
@@ -115,12 +125,13 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
         monthly_reporting,
         weekly_refresh,
         weekly_maintenance,
+        daily_retention,
     ]
 
 
 def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
-    """Re-polling of what is not final, taking webhooks, and publishing after every change."""
-    is_on = _has_key(settings)
+    """Re-polling of what is not final, taking webhooks, publishing after every change, erasures."""
+    is_on = has_any_key(settings)
     status = dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED
 
     @dg.sensor(job_name=PULL, minimum_interval_seconds=REPOLL_EVERY_S, default_status=status)
@@ -162,7 +173,7 @@ def build_sensors(settings: Settings) -> list[dg.SensorDefinition]:
         default_status=status,
         description="Publishes the warehouse when what it is built from has changed.",
     )
-    return [repoll_unfinished, drain_inbox, publish]
+    return [repoll_unfinished, drain_inbox, publish, build_erasure_sensor(status)]
 
 
 def _oldest_unfinished(platform: Platform, *, since: date) -> dict[int, date]:
@@ -183,7 +194,3 @@ def _oldest_unfinished(platform: Platform, *, since: date) -> dict[int, date]:
 
 def _scheduled(context: dg.ScheduleEvaluationContext) -> datetime:
     return context.scheduled_execution_time.astimezone(UTC)
-
-
-def _has_key(settings: Settings) -> bool:
-    return settings.api_key is not None or bool(settings.organisations)

@@ -55,7 +55,7 @@ def user_report(con: duckdb.DuckDBPyConnection, user_id: str, period: Period) ->
     """
     with explained():
         row = _one(con, user_rows(period, user_id), f"user {user_id!r}")
-        basis = read_basis(con)
+        basis = read_basis(con, row["org_id"])
         nights = _read_list(con, Night, _NIGHTS, _within(period, user_id))
         shown = dict.fromkeys([row["best_night_date"], row["shortest_night_date"]])
         said = row | {
@@ -87,7 +87,7 @@ def organisation_report(
     """
     with explained():
         row = _one(con, organisation_rows(period, org_id), f"organisation {org_id!r}")
-        basis = read_basis(con)
+        basis = read_basis(con, org_id)
         is_shown, mart = row["status"] == "measured", ORGANISATION_MARTS[period.kind]
         said = row | {
             "subject": row,
@@ -118,9 +118,9 @@ def default_week(con: duckdb.DuckDBPyConnection) -> Period:
     return week_of(found["whole"] or found["any"])
 
 
-def read_basis(con: duckdb.DuckDBPyConnection) -> Basis:
-    """What everything in the file rests on."""
-    (info,), (parameters,) = _rows(con, _LOADED), _rows(con, "FROM mart_parameters")
+def read_basis(con: duckdb.DuckDBPyConnection, org_id: str) -> Basis:
+    """What everything in the file rests on that tells of an organisation."""
+    (info,), (parameters,) = _rows(con, _LOADED), _rows(con, _PARAMETERS, {"org_id": org_id})
     instants = {name: _utc(info[name]) for name in ("snapshot_at", "published_at")}
     given = msgspec.convert(parameters, Parameters)
     return msgspec.convert(info | instants | {"parameters": given}, Basis)
@@ -157,6 +157,14 @@ SELECT
     max(tzdata_version) AS tzdata_version,
     (SELECT max(night_date) FROM fct_night WHERE is_night) AS last_night_date
 FROM load_info
+"""
+_PARAMETERS: Final = """
+SELECT p.* REPLACE (
+    coalesce(o.free_days, p.free_days) AS free_days,
+    coalesce(o.min_group_size, p.min_group_size) AS min_group_size
+)
+FROM mart_parameters AS p
+LEFT JOIN dim_organisation AS o ON o.org_id = $org_id
 """
 _NIGHTS: Final = f"""
 SELECT {", ".join(Night.__struct_fields__)}

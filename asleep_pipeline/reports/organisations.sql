@@ -16,7 +16,7 @@ earlier AS (
 ),
 
 shown AS (
-    SELECT org_id, users, min_group_size FROM present CROSS JOIN mart_parameters WHERE NOT is_suppressed
+    SELECT org_id, users, min_group_size FROM present JOIN dim_organisation USING (org_id) WHERE NOT is_suppressed
 ),
 
 -- Whom the marts count.

@@ -59,6 +59,15 @@ def month_of(day: date) -> Period:
     return Period(kind="month", key=f"{first:%Y-%m}", start_date=first, end_date=last)
 
 
+def read_period(key: str) -> Period:
+    """The period with a key.
+
+    Raises:
+        ValueError: There is none.
+    """
+    return read_week(key) if "W" in key else month_of(date.fromisoformat(f"{key}-01"))
+
+
 def read_week(text: str) -> Period:
     """The ISO week `YYYY-Www`.
 

@@ -3,3 +3,8 @@
 It reads the published file only, through the views of one organisation (`tenants`); what it changes
 goes through the client, the roster and `privacy`.
 """
+
+from typing import Final
+
+DEFAULT_PORT: Final = 8700
+"""Where it is served unless told otherwise."""

@@ -10,8 +10,8 @@ nothing of another one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,16 +20,27 @@ import duckdb
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.engine import quoted
 from asleep_pipeline.sleep import MACROS
+from asleep_pipeline.warehouse.files import attach_published
 
-_FOR_EVERYONE: Final = frozenset({"tz_rules", "mart_parameters", "load_info"})
+_PARAMETERS: Final = "mart_parameters"
+_FOR_EVERYONE: Final = frozenset({"tz_rules", _PARAMETERS, "load_info"})
 _FILE: Final = "published"
+_LOOK_EVERY_S: Final = 0.2
+# Requests come many at a time: a second thread for each only doubles the CPU time that it takes. Two
+# editions are in memory when one takes over from another. Rows of people stay off the disk.
+_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "threads": 1,
+    "memory_limit": "1GiB",
+    "temp_directory": "",
+}
+_MOST_FOUND: Final = 50_000
 
 
 class Warehouse:
     """The published file, organisation by organisation; for use by many threads.
 
-    Another file that was published in its place is opened at the next request, while those that
-    run go on reading the old one.
+    Another file that was published in its place is opened at the next request, or aside (`kept_ready`),
+    while the requests that run go on reading the old one.
 
     Args:
         path: The published file.
@@ -39,6 +50,7 @@ class Warehouse:
         self._path = path
         self._opening = threading.Lock()
         self._edition: _Edition | None = None
+        self._is_kept_ready = False
 
     @contextmanager
     def of(self, org_id: str) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -62,26 +74,82 @@ class Warehouse:
         """
         return self._present().version
 
+    def has_user(self, org_id: str, user_id: str) -> bool:
+        """Whether a user is on an organisation's roster; not while nothing is published.
+
+        Raises:
+            WarehouseError: The published file cannot be opened.
+        """
+        return self.is_published and self._present().has_user(org_id, user_id)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether there is a published file."""
+        return self._path.exists()
+
+    @contextmanager
+    def kept_ready(self) -> Iterator[None]:
+        """Meanwhile files are opened as they appear, so that no request waits for it.
+
+        What is published is then read within a second; `catch_up` makes it at once.
+        """
+        self.catch_up()
+        is_over = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=[is_over], name="warehouse")
+        self._is_kept_ready = True
+        watcher.start()
+        try:
+            yield
+        finally:
+            self._is_kept_ready = False
+            is_over.set()
+            watcher.join()
+
+    def catch_up(self) -> None:
+        """From here on every request reads what is published now, or what comes after it."""
+        with suppress(WarehouseError):
+            self._newest()
+
     def _present(self) -> _Edition:
-        version = _version(self._path)
-        with self._opening:
-            if self._edition is None or self._edition.version != version:
-                self._edition = _Edition(self._path, version)
-            return self._edition
+        return (self._is_kept_ready and self._edition) or self._newest()
+
+    def _newest(self) -> _Edition:
+        try:
+            with self._opening:
+                version = _version(self._path)
+                if self._edition is None or self._edition.version != version:
+                    earlier = self._edition.organisations if self._edition else ()
+                    self._edition = _Edition(self._path, version, earlier)
+                return self._edition
+        except WarehouseError:
+            self._edition = None
+            raise
+
+    def _watch(self, is_over: threading.Event) -> None:
+        while not is_over.wait(_LOOK_EVERY_S):
+            self.catch_up()
 
 
 class _Edition:
-    """One published file, open for as long as somebody reads it."""
+    """One published file, open for as long as somebody reads it.
 
-    def __init__(self, path: Path, version: str) -> None:
+    Args:
+        path: The file.
+        version: Names it.
+        organisations: Those that are likely to ask.
+    """
+
+    def __init__(self, path: Path, version: str, organisations: Iterable[str]) -> None:
         self.version = version
         self._schemas: dict[str, str] = {}
         self._making = threading.Lock()
+        # Who was found; within one edition that stays so.
+        self._found: set[tuple[str, str]] = set()
         # In memory: two connections to a file of the same name would share what was opened first.
-        self._con = duckdb.connect(":memory:")
+        self._con = duckdb.connect(":memory:", config=_CONFIG)
         try:
             self._con.execute("SET TimeZone = 'UTC'")
-            self._con.execute(f"ATTACH {quoted(path)} AS {_FILE} (READ_ONLY)")
+            attach_published(self._con, path, _FILE)
         except duckdb.Error as error:
             raise WarehouseError(
                 f"The warehouse {path} cannot be opened: {str(error).splitlines()[0]}",
@@ -89,25 +157,48 @@ class _Edition:
             ) from error
         self._con.execute(MACROS)
         self._tables = _tables(self._con)
+        for org_id in organisations:
+            self._schema(org_id)
+
+    @property
+    def organisations(self) -> tuple[str, ...]:
+        """Those that have asked, or were likely to."""
+        return tuple(self._schemas)
 
     def connect(self, org_id: str) -> duckdb.DuckDBPyConnection:
-        with self._making:
-            schema = self._schemas.get(org_id) or self._make(org_id)
+        """A connection for one organisation."""
+        schema = self._schemas.get(org_id) or self._schema(org_id)
         con = self._con.cursor()
-        con.execute("SET TimeZone = 'UTC'")
-        con.execute(f"SET search_path = 'memory.{schema},memory.main'")
+        con.execute(f"SET TimeZone = 'UTC'; SET search_path = 'memory.{schema},memory.main'")
         return con
 
-    def _make(self, org_id: str) -> str:
-        schema = f"organisation_{len(self._schemas)}"
+    def _schema(self, org_id: str) -> str:
+        with self._making:
+            if org_id not in self._schemas:
+                self._schemas[org_id] = self._make(f"organisation_{len(self._schemas)}", org_id)
+            return self._schemas[org_id]
+
+    def has_user(self, org_id: str, user_id: str) -> bool:
+        if (org_id, user_id) in self._found:
+            return True
+        sql = f"SELECT 1 FROM {_FILE}.main.users WHERE org_id = $1 AND user_id = $2"
+        with self._con.cursor() as con:
+            is_there = con.execute(sql, [org_id, user_id]).fetchone() is not None
+        if is_there:
+            if len(self._found) >= _MOST_FOUND:
+                self._found.clear()
+            self._found.add((org_id, user_id))
+        return is_there
+
+    def _make(self, schema: str, org_id: str) -> str:
         self._con.execute(f"CREATE SCHEMA memory.{schema}")
         for table, columns in self._tables.items():
             if policy := _policy(table, columns, org_id):
+                columns_shown = _own_parameters(org_id) if table == _PARAMETERS else "*"
                 self._con.execute(
                     f"CREATE VIEW memory.{schema}.{table} AS "
-                    f"SELECT * FROM {_FILE}.main.{table} WHERE {policy}"
+                    f"SELECT {columns_shown} FROM {_FILE}.main.{table} WHERE {policy}"
                 )
-        self._schemas[org_id] = schema
         return schema
 
 
@@ -119,6 +210,19 @@ def _policy(table: str, columns: frozenset[str], org_id: str) -> str | None:
     if "org_id" in columns:
         return f"org_id = {quoted(org_id)}"
     return "true" if table in _FOR_EVERYONE else None
+
+
+def _own_parameters(org_id: str) -> str:
+    """The columns of the parameters, with what an organisation has of its own in its place."""
+    own = f"FROM {_FILE}.main.dim_organisation WHERE org_id = {quoted(org_id)}"
+    return (
+        "* REPLACE ("
+        + ", ".join(
+            f"coalesce((SELECT {name} {own}), {name}) AS {name}"
+            for name in ("free_days", "min_group_size")
+        )
+        + ")"
+    )
 
 
 def _tables(con: duckdb.DuckDBPyConnection) -> dict[str, frozenset[str]]:

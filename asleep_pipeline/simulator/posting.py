@@ -109,7 +109,8 @@ _CONNECTIONS: dict[str, type[http.client.HTTPConnection]] = {
 def _read(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        if parts.hostname and parts.scheme in _CONNECTIONS and parts.port != 0:
+        is_plain = not (parts.username or parts.password)
+        if parts.hostname and parts.scheme in _CONNECTIONS and parts.port != 0 and is_plain:
             return parts
     except ValueError:
         pass

@@ -30,7 +30,7 @@ from asleep_pipeline.simulator.dice import chance, dice
 from asleep_pipeline.simulator.faults import Faults
 from asleep_pipeline.simulator.nights import Night, provisional
 from asleep_pipeline.simulator.options import SimulatorOptions
-from asleep_pipeline.simulator.people import Person, make_user_id
+from asleep_pipeline.simulator.people import Person, make_person, make_user_id
 from asleep_pipeline.simulator.recordings import RecordedSource
 from asleep_pipeline.simulator.sources import SeededSource, Source
 
@@ -73,6 +73,7 @@ class World:
     def forget_changes(self) -> None:
         """Undo what clients did: created users, changed metadata, deletions, pages served."""
         self._created: dict[str, Person] = {}
+        self._joined_at: dict[str, datetime] = {}
         self._metadata: dict[str, dict[str, Any] | None] = {}
         self._deleted_users: set[str] = set()
         self._deleted_sessions: set[str] = set()
@@ -156,10 +157,12 @@ class World:
         return text in self._known or _USER_ID.fullmatch(text) is not None
 
     def create_user(self, metadata: dict[str, Any] | None) -> str:
-        """Add a user without sessions and return the new id."""
-        number = len(self._created)
-        user_id = make_user_id(dice(self._seed, "created", number), self._clock.now())
-        self._created[user_id] = Person(user_id=user_id, timezone="UTC")
+        """Add a user, whose nights begin now, and return the new id."""
+        number, now = len(self._created), self._clock.now()
+        user_id = make_user_id(dice(self._seed, "created", number), now)
+        somebody = make_person(self._seed, len(self._known) + number, now.date())
+        self._created[user_id] = replace(somebody, user_id=user_id, timezone="UTC")
+        self._joined_at[user_id] = now
         self._metadata[user_id] = metadata
         return user_id
 
@@ -222,6 +225,7 @@ class World:
         slot = self._as_uploaded(slot)
         gone = (
             slot.visible_at > self._clock.now()
+            or slot.start < self._joined_at.get(slot.person.user_id, slot.start)
             or self._is_deleted(slot)
             or self._hidden_by_paging(slot)
         )

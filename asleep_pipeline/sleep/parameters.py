@@ -68,6 +68,13 @@ class Score(_Frozen):
         return f"{_FORMULA}-{given[:8]}"
 
 
+class OwnParameters(_Frozen):
+    """What the marts of one organisation depend on, where it is not what holds for all; None where it is."""
+
+    free_days: Weekdays | None = None
+    min_group_size: GroupSize | None = None
+
+
 class Parameters(_Frozen):
     """Everything that the marts depend on besides the lake.
 
@@ -77,6 +84,7 @@ class Parameters(_Frozen):
         short_sleep_s: A night with less sleep in 24 h is short, in seconds.
         min_group_size: Smaller groups are suppressed.
         score: How the sleep score weighs its parts.
+        own: What is different for an organisation, by its name.
     """
 
     free_days: Weekdays = (6, 7)
@@ -84,3 +92,4 @@ class Parameters(_Frozen):
     short_sleep_s: SleepOfADay = 7 * 3600
     min_group_size: GroupSize = 5
     score: Score = Score()
+    own: dict[str, OwnParameters] = {}

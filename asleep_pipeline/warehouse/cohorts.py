@@ -151,7 +151,7 @@ def compare_cohorts(
     start, end = _dates(con, weeks, from_week)
     figures = _figures(con, chosen, (first, second), start, end)
     values = [list(of_users.values()) for of_users in figures]
-    if min(map(len, values)) < _min_group_size(con):
+    if min(map(len, values)) < min_group_size(con, (first, second)):
         return Comparison(metric, chosen.unit, start, end, is_suppressed=True)
     edges = _bin_edges([*values[0], *values[1]], chosen.bin_width)
     return Comparison(
@@ -165,6 +165,19 @@ def compare_cohorts(
         effects=effects(*values),
         users_in_both=len(figures[0].keys() & figures[1].keys()),
     )
+
+
+def min_group_size(con: duckdb.DuckDBPyConnection, cohorts: Sequence[str]) -> int:
+    """How many users cohorts must have to be shown: as the strictest of their organisations asks."""
+    sql = """
+        SELECT coalesce(max(o.min_group_size), any_value(p.min_group_size))
+        FROM mart_parameters AS p
+        LEFT JOIN cohort_member AS m ON list_contains($1, m.cohort)
+        LEFT JOIN dim_user AS u USING (user_id)
+        LEFT JOIN dim_organisation AS o USING (org_id)
+    """
+    ((size,),) = con.execute(sql, [list(cohorts)]).fetchall()
+    return int(size)
 
 
 def count_users(warehouse: Path, condition: str) -> int:
@@ -253,11 +266,6 @@ def _figures(
         {"cohorts": list(cohorts), "first": first, "last": last},
     ).fetchall()
     return [{user: figure for name, user, figure in rows if name == cohort} for cohort in cohorts]
-
-
-def _min_group_size(con: duckdb.DuckDBPyConnection) -> int:
-    ((size,),) = con.execute("SELECT min_group_size FROM mart_parameters").fetchall()
-    return int(size)
 
 
 def _sample(cohort: str, values: Sequence[float], edges: Sequence[float]) -> Sample:

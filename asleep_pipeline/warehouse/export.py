@@ -21,6 +21,7 @@ from typing import Final
 import duckdb
 
 from asleep_pipeline.errors import UsageError, WarehouseError
+from asleep_pipeline.warehouse.files import opened
 from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
 from asleep_pipeline.warehouse.publish import LOAD_INFO, PUBLISHED
 from asleep_pipeline.warehouse.views.tables import FCT_EPOCH
@@ -83,7 +84,7 @@ def read_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             fix="Load something first: `asleep-pipeline demo`, `backfill` or `sync`.",
         )
     try:
-        con = duckdb.connect(str(path), read_only=True)
+        con = opened(path)
     except duckdb.Error as error:
         raise WarehouseError(
             f"The warehouse {path} cannot be opened: {_first_line(error)}",

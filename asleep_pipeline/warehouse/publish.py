@@ -13,7 +13,7 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -30,12 +30,19 @@ from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.cohorts import read_cohorts
 from asleep_pipeline.lake.columns import Column, Table
 from asleep_pipeline.lake.ducklake import Lake
-from asleep_pipeline.lake.engine import connect, quoted
+from asleep_pipeline.lake.engine import quoted
+from asleep_pipeline.lake.sealing import explained, opened
 from asleep_pipeline.lake.tables import AVERAGE_STATS, QUARANTINE, SESSIONS, TZ_RULES, USERS
 from asleep_pipeline.sleep import MACROS
 from asleep_pipeline.sleep.parameters import Parameters
+from asleep_pipeline.warehouse.files import connected, drop_earlier_keys, write_anew
 from asleep_pipeline.warehouse.insights import insight_select
-from asleep_pipeline.warehouse.marts.build import SELECTS, refresh_marts, write_parameters
+from asleep_pipeline.warehouse.marts.build import (
+    SELECTS,
+    refresh_marts,
+    refresh_organisations,
+    write_parameters,
+)
 from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
 from asleep_pipeline.warehouse.parts import in_parts
 from asleep_pipeline.warehouse.views.tables import INSIGHT, VIEWS
@@ -93,7 +100,12 @@ class PublishReport:
 
 
 def publish(
-    lake: Lake, path: Path, *, parameters: Parameters | None = None, from_scratch: bool = False
+    lake: Lake,
+    path: Path,
+    *,
+    parameters: Parameters | None = None,
+    from_scratch: bool = False,
+    without_traces: bool = False,
 ) -> PublishReport:
     """Publish the newest snapshot of the lake as one DuckDB file.
 
@@ -101,17 +113,18 @@ def publish(
         lake: Where from.
         path: The file that analysts open; its working file lives in a folder beside it.
         parameters: What the marts are made with; the defaults when None.
-        from_scratch: Build everything anew, so that nothing deleted lingers in the file.
+        from_scratch: Build everything anew.
+        without_traces: Write the file anew, so that not a byte of a deleted row lingers in it; with
+            encryption by another key, so that copies of the earlier one cannot be opened. That costs a
+            copy, and no build.
 
     Raises:
         LakeError: The lake cannot be read.
         WarehouseError: The file cannot be built or moved into place.
     """
     parameters = parameters or Parameters()
-    workshop = path.parent / "warehouse"
-    workshop.mkdir(parents=True, exist_ok=True)
-    working = workshop / "working.duckdb"
-    with FileLock(workshop / "publish.lock"):
+    working = path.parent / "warehouse" / "working.duckdb"
+    with publishing(path):
         if from_scratch:
             discard(working)
         try:
@@ -121,16 +134,33 @@ def publish(
             log.warning("working file discarded", problem=str(error).splitlines()[0])
             discard(working)
             report = _build_or_explain(lake, working, path, parameters)
+        if without_traces:
+            with _explained(path):
+                write_anew(working, lake.keys, memory=_BUILD_MEMORY)
         _put_in_place(working, path)
+        drop_earlier_keys(path)
     return report
+
+
+def publishing(path: Path) -> AbstractContextManager[object]:
+    """Whoever is in the block is the only one who brings a published file up to date."""
+    workshop = path.parent / "warehouse"
+    workshop.mkdir(parents=True, exist_ok=True)
+    return FileLock(workshop / "publish.lock")
 
 
 def _build_or_explain(
     lake: Lake, working: Path, path: Path, parameters: Parameters
 ) -> PublishReport:
-    try:
+    with _explained(path):
         # Without a limit, in case that it was the limit.
         return _bring_up_to_date(lake, working, path, parameters, memory=None)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except duckdb.Error as error:
         raise WarehouseError(
             f"The warehouse {path} cannot be built: {str(error).splitlines()[0]}",
@@ -160,7 +190,9 @@ def _bring_up_to_date(
         else:
             con.execute("BEGIN")
         changed = Counter({t.name: _load(con, t, since, snapshot) for t in PUBLISHED})
-        if since != snapshot:
+        of_organisations = refresh_organisations(con, parameters.own)
+        if since != snapshot or of_organisations:
+            changed.update(of_organisations)
             changed.update(refresh_marts(con, read_cohorts(con)))
         rows = {t.name: _count(con, f"SELECT count(*) FROM {t.name}") for t in (*PUBLISHED, *MARTS)}
         if since is None:
@@ -174,13 +206,10 @@ def _bring_up_to_date(
 
 @contextmanager
 def _workshop(lake: Lake, working: Path, snapshot: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    con = connect(working)
-    try:
+    with connected(working, lake.keys) as con, explained():
         lake.attach(con, read_only=True, snapshot=snapshot)
         con.execute("USE working")
         yield con
-    finally:
-        con.close()
 
 
 def _snapshot_of(con: duckdb.DuckDBPyConnection, layout: str) -> int | None:
@@ -228,11 +257,19 @@ def _comment(con: duckdb.DuckDBPyConnection, kind: str, table: Table) -> None:
 def _load(con: duckdb.DuckDBPyConnection, table: Table, since: int | None, upto: int) -> int:
     """Take over what changed in a table after the snapshot `since`; everything when None."""
     if since == upto:
-        return 0
+        return _load_nothing(con, table)
     if since is None or table is QUARANTINE:
         # Few rows, and a key with NULLs: replaced as a whole.
         return _load_all(con, table)
     return _load_changes(con, table, [table.name, since + 1, upto])
+
+
+def _load_nothing(con: duckdb.DuckDBPyConnection, table: Table) -> int:
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE changed_{table.name} AS "
+        f"SELECT {', '.join(table.key)} FROM {table.name} LIMIT 0"
+    )
+    return 0
 
 
 def _load_all(con: duckdb.DuckDBPyConnection, table: Table) -> int:
@@ -289,8 +326,9 @@ def _insert(
     con: duckdb.DuckDBPyConnection, table: Table, source: str, values: object = None
 ) -> int:
     columns = ", ".join(c.name for c in table.published)
+    rows = opened(con, table, source)
     order = f" ORDER BY {', '.join(table.sorted_by)}" if table.sorted_by else ""
-    return _count(con, f"INSERT INTO {table.name} SELECT {columns} FROM {source}{order}", values)
+    return _count(con, f"INSERT INTO {table.name} SELECT {columns} FROM {rows}{order}", values)
 
 
 def _write_load_info(
@@ -323,9 +361,13 @@ def _write_load_info(
 
 
 def _layout(parameters: Parameters) -> str:
-    """A hash of all definitions; a working file made with others is built anew."""
+    """A hash of all definitions; a working file made with others is built anew.
+
+    What organisations have of their own is no part of it: that is brought up to date like the data.
+    """
+    common = parameters.model_copy(update={"own": {}})
     tables = (PUBLISHED, PARAMETERS, MARTS, VIEWS, LOAD_INFO)
-    definitions = repr((tables, MACROS, SELECTS, _VIEW_SELECTS, parameters))
+    definitions = repr((tables, MACROS, SELECTS, _VIEW_SELECTS, common))
     return hashlib.sha256(definitions.encode()).hexdigest()[:16]
 
 

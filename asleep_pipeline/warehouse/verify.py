@@ -8,6 +8,9 @@ import duckdb
 
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.ducklake import Lake
+from asleep_pipeline.lake.sealing import readable
+from asleep_pipeline.lake.tables import TABLES
+from asleep_pipeline.warehouse.export import read_warehouse
 from asleep_pipeline.warehouse.publish import PUBLISHED
 
 
@@ -24,7 +27,7 @@ def differences(lake: Lake, path: Path) -> dict[str, list[int]]:
     published, snapshot = _published_rows(path)
     with lake.read_at(snapshot) as con:
         there = {
-            name: int(con.execute(f"SELECT count(*) FROM lake.{name}").fetchall()[0][0])
+            name: _count(con, f"lake.{name} WHERE {readable(con, TABLES[name])}")
             for name in published
         }
     return {name: [n, there[name]] for name, n in published.items() if n != there[name]}
@@ -32,15 +35,16 @@ def differences(lake: Lake, path: Path) -> dict[str, list[int]]:
 
 def _published_rows(path: Path) -> tuple[dict[str, int], int]:
     try:
-        with duckdb.connect(str(path), read_only=True) as con:
+        with read_warehouse(path) as con:
             info = con.execute("SELECT lake_snapshot FROM load_info").fetchall()
-            rows = {
-                table.name: int(con.execute(f"SELECT count(*) FROM {table.name}").fetchall()[0][0])
-                for table in PUBLISHED
-            }
+            rows = {table.name: _count(con, table.name) for table in PUBLISHED}
     except duckdb.Error as error:
         raise WarehouseError(
             f"The warehouse {path} cannot be read: {str(error).splitlines()[0]}",
             fix="Publish it again: `asleep-pipeline sync`.",
         ) from error
     return rows, max(snapshot for (snapshot,) in info)
+
+
+def _count(con: duckdb.DuckDBPyConnection, rows: str) -> int:
+    return int(con.execute(f"SELECT count(*) FROM {rows}").fetchall()[0][0])

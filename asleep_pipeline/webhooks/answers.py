@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from asleep_pipeline.asleep.events import LONGEST_ID
 
@@ -18,13 +19,18 @@ MOST_BYTES: Final = 1024 * 1024
 PROBLEM_TYPE: Final = "application/problem+json"
 
 
-class Problem(msgspec.Struct):
-    """Why there is no other answer, as RFC 9457 has it."""
+class Problem(msgspec.Struct, omit_defaults=True):
+    """Why there is no other answer, as RFC 9457 has it.
+
+    Attributes:
+        error_id: Names a failure of the API, in its log too; left out otherwise.
+    """
 
     type: str
     title: str
     status: Annotated[int, msgspec.Meta(ge=400, le=599)]
     detail: str
+    error_id: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ def problem(status: HTTPStatus, detail: str, headers: dict[str, str] | None = No
 
 
 def stored(outcome: str) -> Answer:
-    """That an event is on the disk: STORED, or DUPLICATE when it was before."""
+    """That an event is on the disk: STORED, or DUPLICATE when it was before; or ERASED, with its user."""
     return _answer(HTTPStatus.OK, "application/json", msgspec.json.encode({"status": outcome}), {})
 
 

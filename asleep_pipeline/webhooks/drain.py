@@ -26,6 +26,7 @@ from asleep_pipeline.extract.details import AskedSession
 from asleep_pipeline.extract.reread import RereadReport, reread
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.ducklake import insert
+from asleep_pipeline.lake.sealing import opened
 from asleep_pipeline.lake.shards import shard_of
 from asleep_pipeline.lake.tables import RAW
 from asleep_pipeline.lake.users import LakeUser
@@ -40,6 +41,10 @@ _BATCH: Final = 1_000
 _BATCH_BYTES: Final = 32 * 1024 * 1024
 _LONGEST_REASON: Final = 200
 _SAME: Final = ("endpoint", "user_id", "session_id", "body_sha256")
+_PUSHED: Final = """
+    lake.raw WHERE source = 'webhook' AND partition_date IN (SELECT unnest($days))
+        AND shard IN (SELECT unnest($shards)) AND user_id IN (SELECT user_id FROM incoming)
+"""
 _PLACES: Final = {"days": "partition_date", "shards": "shard"}
 
 
@@ -186,6 +191,7 @@ class _Drain:
             )
             if not new.is_empty():
                 with self.lake.write(f"webhooks: {new.height} events") as con:
+                    new = self.lake.without_erased(new)
                     insert(con, RAW, new)
         users = {user.user_id: user for _, user, _ in rows}
         for row in new.iter_rows(named=True):
@@ -248,9 +254,8 @@ def _known(lake: Lake, frame: pl.DataFrame) -> pl.DataFrame:
         con.register("incoming", frame.select(_SAME).to_arrow())
         known = con.execute(
             f"""
-            SELECT DISTINCT {", ".join(_SAME)} FROM lake.raw AS r
-            WHERE source = 'webhook' AND partition_date IN (SELECT unnest($days))
-                AND shard IN (SELECT unnest($shards)) AND EXISTS (
+            SELECT DISTINCT {", ".join(_SAME)} FROM {opened(con, RAW, _PUSHED)} AS r
+            WHERE EXISTS (
                 SELECT 1 FROM incoming AS i WHERE
                 {" AND ".join(f"r.{c} IS NOT DISTINCT FROM i.{c}" for c in _SAME)})
             """,

@@ -21,14 +21,23 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from asleep_pipeline.asleep.events import INFERENCE_COMPLETE, Event
 from asleep_pipeline.disk import sync_path_to
 from asleep_pipeline.errors import InboxError
+from asleep_pipeline.privacy.keys import Keys, keys_of
+from asleep_pipeline.privacy.sealed import FORMATS, UserKey
+from asleep_pipeline.webhooks.envelopes import (
+    Addressed,
+    idempotency_secret,
+    keys_of_senders,
+    opened_bodies,
+    sealed_body,
+)
 from asleep_pipeline.webhooks.storage import connect, from_micros, micros, transaction
 
 Status: TypeAlias = Literal["waiting", "done", "quarantined", "dead"]
@@ -84,6 +93,15 @@ _COLUMNS: Final = (
 )
 
 
+_BODY: Final = "SELECT id, key_name, user_id, session_id, name, body FROM event"
+
+_CLEAR: Final = f"""
+    SELECT id, key_name, user_id, session_id, name, body, key FROM event
+    WHERE id > ? AND substr(body, 1, 1) NOT IN ({", ".join(f"x'{f.hex()}'" for f in FORMATS)})
+    ORDER BY id LIMIT ?
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """An event that has passed every check.
@@ -106,6 +124,13 @@ class Arrival:
     def key(self) -> bytes:
         """The idempotency key (contract section 5), within one user of one key.
 
+        See `key_with`, here without a secret.
+        """
+        return self.key_with(b"")
+
+    def key_with(self, secret: bytes) -> bytes:
+        """The idempotency key, which tells nothing of the body to whom the secret is unknown.
+
         A 5-minute block of a session counts once, whatever it says; of anything else the same body
         counts once.
         """
@@ -113,7 +138,7 @@ class Arrival:
         block = event.block if event.name == INFERENCE_COMPLETE and event.session_id else None
         what = self.body if block is None else b"%d" % block
         names = (self.key_name, self.user_id, event.session_id or "", event.name)
-        digest = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(digest_size=16, key=secret)
         for part in (*(name.encode() for name in names), what):
             digest.update(b"%d:" % len(part))
             digest.update(part)
@@ -209,6 +234,11 @@ class Inbox:
             )
         return cls(path)
 
+    @property
+    def keys(self) -> Keys | None:
+        """By which bodies are sealed; None without encryption."""
+        return keys_of(self.path.absolute().parent.parent)
+
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
         """A connection whose commits are on the disk when they return, without an open transaction."""
@@ -267,7 +297,7 @@ class Inbox:
                 "ORDER BY id LIMIT :limit",
                 given | {"after": after, "limit": limit},
             ).fetchall()
-        return [_stored(row) for row in rows]
+        return self._stored(rows)
 
     def heads(self, status: Status, *, after: int = 0, limit: int = 2_000) -> list[Head]:
         """Events in the order of arrival, without their bodies, which are most of them.
@@ -291,17 +321,16 @@ class Inbox:
     def bodies(self, ids: Collection[int]) -> dict[int, bytes]:
         """The bodies of some events, by id."""
         with self.connection() as con:
-            rows = [
-                con.execute("SELECT id, body FROM event WHERE id = ?", [event_id]).fetchone()
-                for event_id in ids
-            ]
-        return dict(row for row in rows if row)
+            rows = [con.execute(f"{_BODY} WHERE id = ?", [event_id]).fetchone() for event_id in ids]
+        found = [row for row in rows if row]
+        bodies = opened_bodies(self.keys, (Addressed(*row[1:]) for row in found))
+        return {row[0]: body for row, body in zip(found, bodies, strict=True) if body is not None}
 
     def event(self, event_id: int) -> StoredEvent | None:
         """One event, or None."""
         with self.connection() as con:
             row = con.execute(f"SELECT {_COLUMNS} FROM event WHERE id = ?", [event_id]).fetchone()
-        return _stored(row) if row else None
+        return next(iter(self._stored([row] if row else [])), None)
 
     def settle(self, ids: Collection[int], status: Status, *, now: datetime) -> None:
         """Move events on to a state; one that is there already stays as it is."""
@@ -388,6 +417,18 @@ class Inbox:
             micros(before),
         )
 
+    def forget(self, user_id: str) -> int:
+        """Delete every event of a user, whatever its state.
+
+        Returns:
+            How many there were.
+        """
+        return self._remove(
+            "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE user_id = ?1 "
+            f"LIMIT {_CHUNK})",
+            user_id,
+        )
+
     def purge_attempts(self, *, before: datetime) -> int:
         """Delete what is known of attempts before an instant.
 
@@ -401,6 +442,41 @@ class Inbox:
             second,
         )
 
+    def encrypt(self) -> int:
+        """Seal the bodies that are not sealed yet; goes on where it was stopped.
+
+        Returns:
+            How many there were.
+        """
+        done = after = 0
+        with self.connection() as con:
+            while rows := con.execute(_CLEAR, [after, _CHUNK]).fetchall():
+                of = keys_of_senders(self.keys, [row[2] for row in rows])
+                with transaction(con):
+                    con.executemany(
+                        "UPDATE event SET key = ?, body = ? WHERE id = ?",
+                        [_sealed(of[row[2]], *row) for row in rows],
+                    )
+                done, after = done + len(rows), rows[-1][0]
+                time.sleep(_BREATH_S)
+            # What was there before must not linger in free pages.
+            con.execute("VACUUM")
+            con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return done
+
+    def _stored(self, rows: Sequence[tuple[Any, ...]]) -> list[StoredEvent]:
+        """The events as they came, without those of users whose key is gone."""
+        events = [_stored(row) for row in rows]
+        bodies = opened_bodies(
+            self.keys,
+            (Addressed(e.key_name, e.user_id, e.session_id, e.name, e.body) for e in events),
+        )
+        return [
+            replace(event, body=body)
+            for event, body in zip(events, bodies, strict=True)
+            if body is not None
+        ]
+
     def _move(self, sql: str, parameters: Sequence[tuple[int | str, ...]]) -> int:
         """Run a statement for each, in short transactions; how many rows it changed."""
         moved = 0
@@ -412,13 +488,13 @@ class Inbox:
                     moved += con.executemany(sql, parameters[first : first + _CHUNK]).rowcount
         return moved
 
-    def _remove(self, sql: str, before: int) -> int:
+    def _remove(self, sql: str, value: int | str) -> int:
         """Run a statement that deletes at most a chunk until nothing is left; how many rows."""
         removed = 0
         with self.connection() as con:
             while True:
                 with transaction(con):
-                    done = con.execute(sql, [before]).rowcount
+                    done = con.execute(sql, [value]).rowcount
                 removed += done
                 if done < _CHUNK:
                     return removed
@@ -431,6 +507,16 @@ def _stored(row: tuple[object, ...]) -> StoredEvent:
         moment = values[name]
         values[name] = from_micros(moment) if isinstance(moment, int) else None
     return StoredEvent(**values)  # type: ignore[arg-type]  # STRICT tables hold what they declare
+
+
+def _sealed(
+    key: UserKey | None, event_id: int, key_name: str, user_id: str, *rest: Any
+) -> tuple[bytes, bytes, int]:
+    session_id, name, body, old = rest
+    event = Addressed(key_name, user_id, session_id, name, body)
+    # Of the body nothing is known any more but this, which tells of it only with the secret.
+    kept = hashlib.blake2b(old, digest_size=16, key=idempotency_secret(key)).digest()
+    return kept, sealed_body(key, event), event_id
 
 
 def _unusable(path: Path, error: Exception) -> InboxError:

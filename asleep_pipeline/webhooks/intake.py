@@ -35,6 +35,7 @@ from asleep_pipeline.webhooks.request import (
 from asleep_pipeline.webhooks.signature import Signature
 from asleep_pipeline.webhooks.writer import (
     DUPLICATE,
+    ERASED,
     MOST_QUEUED,
     NOT_STORED,
     STORED,
@@ -49,7 +50,7 @@ Ticket: TypeAlias = "asyncio.Future[str] | None"
 
 _MOST_AUDITS: Final = MOST_QUEUED // 2
 """Refusals leave room in the queue: a flood of strangers must not shut out events."""
-_ANSWERS: Final = {outcome: answers.stored(outcome) for outcome in (STORED, DUPLICATE)}
+_ANSWERS: Final = {outcome: answers.stored(outcome) for outcome in (STORED, DUPLICATE, ERASED)}
 
 
 @dataclass(slots=True)

@@ -15,8 +15,10 @@ from typing import Final
 
 import structlog
 
-from asleep_pipeline.errors import ConfigurationError
-from asleep_pipeline.settings import Organisation, Settings, key_for
+from asleep_pipeline.access.keys import own_key, previous_key
+from asleep_pipeline.access.organisations import organisations
+from asleep_pipeline.errors import AccessError, ConfigurationError
+from asleep_pipeline.settings import Organisation, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -24,19 +26,21 @@ DEFAULT_KEY: Final = "default"
 """Name of the key of every organisation that has none of its own."""
 
 _Stamp = tuple[int, int, int] | None
+_State = tuple[dict[str, Organisation], dict[Path, _Stamp]]
 
 
 class Keyring:
     """The keys of one deployment.
 
-    A key file is read again when it changes; what else is set holds until the end of the process. To
-    rotate by files, write the old key into `previous_api_key_file` before the new one into
+    A key file is read again when it changes, as are the organisations that are kept in the control
+    database; what else is set holds until the end of the process. To rotate by files, write the old key into `previous_api_key_file` before the new one into
     `api_key_file`.
 
     Args:
         settings: Where the keys are.
 
     Raises:
+        AccessError: The settings of organisations cannot be read.
         ConfigurationError: There is no key, a key file cannot be used, or two organisations share
             a key, so that nobody could say whose event it is. Holds no key.
     """
@@ -44,7 +48,7 @@ class Keyring:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._secret = secrets.token_bytes(32)
-        self._stamps = _stamps(settings)
+        self._state = _state(settings)
         self._names = self._read()
 
     def name_of(self, key: bytes) -> str | None:
@@ -54,15 +58,15 @@ class Keyring:
         return name if hmac.compare_digest(known, digest) else None
 
     def refresh(self) -> None:
-        """Read the key files again if one has changed; if they cannot be used, keep what was."""
-        stamps = _stamps(self._settings)
-        if stamps == self._stamps:
-            return
-        self._stamps = stamps
+        """Read the keys again if something has changed; if they cannot be used, keep what was."""
         try:
+            state = _state(self._settings)
+            if state == self._state:
+                return
+            self._state = state
             self._names = self._read()
             log.info("webhook_keys_changed")
-        except ConfigurationError as error:
+        except (AccessError, ConfigurationError) as error:
             log.warning("webhook_keys_not_changed", problem=error.problem, fix=error.fix)
 
     def _digest(self, key: bytes) -> bytes:
@@ -70,7 +74,7 @@ class Keyring:
 
     def _read(self) -> dict[bytes, tuple[bytes, str]]:
         found: dict[bytes, tuple[bytes, str]] = {}
-        for name, key in _keys(self._settings):
+        for name, key in _keys(self._settings, self._state[0]):
             digest = self._digest(key)
             if found.setdefault(digest, (digest, name))[1] != name:
                 raise _shared(found[digest][1], name)
@@ -82,23 +86,15 @@ class Keyring:
         return found
 
 
-def _keys(settings: Settings) -> Iterator[tuple[str, bytes]]:
+def _keys(settings: Settings, found: dict[str, Organisation]) -> Iterator[tuple[str, bytes]]:
     for key in (settings.api_key, settings.previous_api_key):
         if key:
             yield DEFAULT_KEY, key.get_secret_value().encode()
-    for org_id, organisation in settings.organisations.items():
-        previous = Organisation(
-            api_key=organisation.previous_api_key, api_key_file=organisation.previous_api_key_file
-        )
-        for given in (organisation, previous):
-            if given.api_key or given.api_key_file:
+    for org_id, organisation in found.items():
+        for key in (own_key(organisation, org_id), previous_key(organisation, org_id)):
+            if key:
                 _check_name(settings, org_id)
-                yield org_id, _key_of(settings, org_id, given)
-
-
-def _key_of(settings: Settings, org_id: str, given: Organisation) -> bytes:
-    alone = settings.model_copy(update={"organisations": {org_id: given}})
-    return key_for(alone, org_id).get_secret_value().encode()
+                yield org_id, key.get_secret_value().encode()
 
 
 def _check_name(settings: Settings, org_id: str) -> None:
@@ -116,14 +112,16 @@ def _shared(first: str, second: str) -> ConfigurationError:
     )
 
 
-def _stamps(settings: Settings) -> dict[Path, _Stamp]:
+def _state(settings: Settings) -> _State:
+    """What the keys depend on besides the settings."""
+    found = organisations(settings)
     files = [
         path
-        for organisation in settings.organisations.values()
+        for organisation in found.values()
         for path in (organisation.api_key_file, organisation.previous_api_key_file)
         if path
     ]
-    return {path: _stamp(path) for path in files}
+    return found, {path: _stamp(path) for path in files}
 
 
 def _stamp(path: Path) -> _Stamp:

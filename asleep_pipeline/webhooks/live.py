@@ -26,6 +26,8 @@ from asleep_pipeline.asleep.errors import UnreadableAnswer
 from asleep_pipeline.asleep.events import INFERENCE_COMPLETE, SESSION_COMPLETE, read_inference
 from asleep_pipeline.errors import AsleepPipelineError
 from asleep_pipeline.settings import Settings
+from asleep_pipeline.warehouse.files import file_key
+from asleep_pipeline.webhooks.envelopes import Addressed, opened_bodies
 from asleep_pipeline.webhooks.inbox import Inbox
 from asleep_pipeline.webhooks.live_board import Board
 from asleep_pipeline.webhooks.live_roster import Finished, LiveRoster
@@ -100,6 +102,7 @@ class Live:
         self._is_changed = True
         self._is_blind = False
         self._has_news = False
+        self._published_by: str | None = None
         self._publication = _Pace(_PUBLISHED_S)
         self._looking, self._forgetting = _Pace(_LOOKED_S), _Pace(_FORGOTTEN_S)
         self._stop = threading.Event()
@@ -138,7 +141,11 @@ class Live:
 
     def _take(self, rows: Sequence[_Row]) -> None:
         ours = [row for row in rows if row[-1] is not None]
-        seen = [event for event in map(_seen, ours) if event]
+        bodies = opened_bodies(
+            self._inbox.keys, (Addressed(*row[2:5], row[1], row[-1]) for row in ours)
+        )
+        opened = [(*row[:-1], body) for row, body in zip(ours, bodies, strict=True)]
+        seen = [event for event in map(_seen, opened) if event]
         self._is_changed |= self.board.take(seen)
         if rows:
             self._place = rows[-1][0]
@@ -174,11 +181,12 @@ class Live:
             with self._forgetting.measured() if self._has_news else nullcontext():
                 self._is_changed |= self.board.review(asked, finished, self._clock())
             self._asked, self._has_news = keys, False
+            self._is_changed |= file_key(self._settings.live_path) != self._published_by
 
     def _publish(self) -> None:
         if self._is_changed and self.caught_up.is_set() and self._publication.is_due:
             with self._publication.measured():
-                publish_live(self._settings.live_path, self.board.shown)
+                self._published_by = publish_live(self._settings.live_path, self.board.shown)
             self._is_changed = False
             self.counts = replace(self.counts, published_at=self._clock())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from asleep_pipeline.access.organisations import organisations
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.settings import Settings
 from asleep_pipeline.warehouse.export import read_warehouse
@@ -51,6 +52,8 @@ class LiveRoster:
         Returns:
             Whether it has.
         """
+        # A key of its own may have been given to an organisation, or taken away.
+        self._names = {}
         lake = self._open()
         snapshot = lake.snapshot_id() if lake else -1
         if snapshot == self._snapshot:
@@ -60,7 +63,7 @@ class LiveRoster:
 
     def _key_names(self, org_id: str) -> set[str]:
         if org_id not in self._names:
-            self._names[org_id] = key_names_of(self._settings, org_id)
+            self._names[org_id] = key_names_of(organisations(self._settings), org_id)
         return self._names[org_id]
 
     def _open(self) -> Lake | None:

@@ -21,6 +21,7 @@ from asleep_pipeline.disk import discard
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.columns import Column, Table, count, instant, seconds, text
 from asleep_pipeline.lake.engine import quoted
+from asleep_pipeline.warehouse.files import file_key, read_beside, written
 from asleep_pipeline.webhooks.live_sessions import (
     NO_CODES,
     Codes,
@@ -86,8 +87,11 @@ class Shown:
     session: LiveSession
 
 
-def publish_live(path: Path, sessions: Sequence[Shown]) -> None:
+def publish_live(path: Path, sessions: Sequence[Shown]) -> str | None:
     """Write all of `live_sessions` anew and put it in place.
+
+    Returns:
+        The key by which it is encrypted; None without encryption.
 
     Raises:
         WarehouseError: The file cannot be written; the earlier one stays.
@@ -96,27 +100,61 @@ def publish_live(path: Path, sessions: Sequence[Shown]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         discard(aside)
-        _write(aside, sorted(sessions, key=lambda shown: (shown.org_id, shown.session.key)))
+        key = file_key(path)
+        # More threads would take processors from what accepts events, and cost more of them together.
+        with written(aside, key, threads=1) as con:
+            _write(con, sorted(sessions, key=lambda shown: (shown.org_id, shown.session.key)))
         aside.replace(path)
     except (duckdb.Error, OSError) as error:
-        raise WarehouseError(
-            f"Sessions in progress cannot be published at {path}: {str(error).splitlines()[0]}",
-            fix="Check the free space and the folder's rights.",
-        ) from error
+        raise _not_published(path, error) from error
+    return key
 
 
-def _write(aside: Path, sessions: Sequence[Shown]) -> None:
-    # More threads would take processors from what accepts events, and cost more of them together.
-    with duckdb.connect(str(aside), config={"threads": 1}) as con:
-        con.execute("BEGIN")
-        _create(con)
-        for first in range(0, len(sessions), _BATCH):
-            con.register("incoming", _rows(sessions[first : first + _BATCH]))
-            con.execute("INSERT INTO live_sessions SELECT * FROM incoming")
-            con.unregister("incoming")
-        con.execute("COMMIT")
-        # A write-ahead log would be left behind by the rename.
-        con.execute("CHECKPOINT")
+def publish_without(path: Path, user_id: str) -> int:
+    """Write the file anew without one person, for a deployment in which nobody follows the events.
+
+    Returns:
+        How many sessions of theirs it held.
+
+    Raises:
+        WarehouseError: The file cannot be read or written; the earlier one stays.
+    """
+    aside = path.with_name(f"{path.name}.unfinished")
+    try:
+        discard(aside)
+        with written(aside, file_key(path), threads=1) as con, read_beside(con, path, "earlier"):
+            _create(con)
+            con.execute(
+                "INSERT INTO live_sessions FROM earlier.live_sessions WHERE user_id <> $1",
+                [user_id],
+            )
+            found = con.execute(
+                "SELECT count(*) FROM earlier.live_sessions WHERE user_id = $1", [user_id]
+            ).fetchall()
+            con.execute("CHECKPOINT")
+        aside.replace(path)
+    except (duckdb.Error, OSError) as error:
+        raise _not_published(path, error) from error
+    return int(found[0][0])
+
+
+def _not_published(path: Path, error: Exception) -> WarehouseError:
+    return WarehouseError(
+        f"Sessions in progress cannot be published at {path}: {str(error).splitlines()[0]}",
+        fix="Check the free space and the folder's rights.",
+    )
+
+
+def _write(con: duckdb.DuckDBPyConnection, sessions: Sequence[Shown]) -> None:
+    con.execute("BEGIN")
+    _create(con)
+    for first in range(0, len(sessions), _BATCH):
+        con.register("incoming", _rows(sessions[first : first + _BATCH]))
+        con.execute("INSERT INTO live_sessions SELECT * FROM incoming")
+        con.unregister("incoming")
+    con.execute("COMMIT")
+    # A write-ahead log would be left behind by the rename.
+    con.execute("CHECKPOINT")
 
 
 def _create(con: duckdb.DuckDBPyConnection) -> None:

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from asleep_pipeline.asleep.events import INFERENCE_COMPLETE, SESSION_COMPLETE
 from asleep_pipeline.webhooks.answers import REFUSALS
-from asleep_pipeline.webhooks.writer import DUPLICATE, STORED
+from asleep_pipeline.webhooks.writer import DUPLICATE, ERASED, STORED
 
 _OTHER: Final = "other"
 _NAMES: Final = (INFERENCE_COMPLETE, SESSION_COMPLETE, _OTHER)
@@ -39,7 +39,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._taken = {STORED: self._events("accepted"), DUPLICATE: self._events("duplicates")}
+        self._taken = {
+            STORED: self._events("accepted"),
+            DUPLICATE: self._events("duplicates"),
+            ERASED: self._events("erased"),
+        }
         refused = Counter(
             "asleep_webhooks_refused", "Refused, by reason.", ["reason"], registry=self.registry
         )
@@ -51,7 +55,7 @@ class Metrics:
         )
 
     def take(self, name: str, outcome: str, seconds: float) -> None:
-        """Count an event that is on the disk: STORED or DUPLICATE."""
+        """Count an event that is on the disk: STORED or DUPLICATE; or one of somebody who was erased."""
         counters = self._taken[outcome]
         counters.get(name, counters[_OTHER]).inc()
         self._latency.observe(seconds)

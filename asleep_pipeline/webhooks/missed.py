@@ -18,21 +18,28 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from asleep_pipeline.errors import WarehouseError
+from asleep_pipeline.lake.sealing import opened
+from asleep_pipeline.lake.tables import SESSIONS
 from asleep_pipeline.warehouse.export import read_warehouse
 
 DAYS: Final = 7
 """How many days of sessions are counted."""
 
 _DAY_S: Final = 86_400
+_LONGEST_DAYS: Final = 31
+# Whose end may count; other rows are not even decrypted.
+_RECENT: Final = f"""
+    start_date >= (SELECT max(listed_at)::DATE - {1 + DAYS + _LONGEST_DAYS} FROM lake.sessions
+                   WHERE shard = $shard)
+"""
 _COUNTS: Final = f"""
     WITH shown AS (
-        SELECT user_id, epoch(ended_at) AS ended, pushed_at, listed_at, state
-        FROM sessions WHERE $shard IS NULL OR {{shard}} = $shard
+        SELECT user_id, epoch(ended_at) AS ended, pushed_at, state FROM {{recent}}
     ), pushed AS (
         SELECT user_id, epoch(min(pushed_at)) AS first
-        FROM shown WHERE pushed_at IS NOT NULL GROUP BY user_id
+        FROM {{rows}} WHERE pushed_at IS NOT NULL GROUP BY user_id
     ), listed AS (
-        SELECT epoch(max(listed_at)) - {_DAY_S} AS before FROM shown
+        SELECT epoch(max(listed_at)) - {_DAY_S} AS before FROM {{rows}}
     )
     SELECT count(pushed_at), count(*) - count(pushed_at)
     FROM shown JOIN pushed USING (user_id), listed
@@ -51,7 +58,9 @@ class Pushes:
 
 def pushes_of_shard(con: duckdb.DuckDBPyConnection, shard: int) -> Pushes:
     """The numbers of one shard of the lake, by a connection of `Lake.read`."""
-    return _counted(con, _COUNTS.format(shard="shard"), shard)
+    recent = opened(con, SESSIONS, f"lake.sessions WHERE shard = $shard AND {_RECENT}")
+    rows = "(FROM lake.sessions WHERE shard = $shard)"
+    return _counted(con, _COUNTS.format(rows=rows, recent=recent), {"shard": shard})
 
 
 def pushes_published(path: Path) -> Pushes:
@@ -62,7 +71,7 @@ def pushes_published(path: Path) -> Pushes:
     """
     with read_warehouse(path) as con:
         try:
-            return _counted(con, _COUNTS.format(shard="NULL"), None)
+            return _counted(con, _COUNTS.format(rows="sessions", recent="sessions"), {})
         except duckdb.Error as error:
             raise WarehouseError(
                 f"The warehouse {path} holds no webhooks: {str(error).splitlines()[0]}",
@@ -107,6 +116,6 @@ class PushesCollector(Collector):
         return self._found
 
 
-def _counted(con: duckdb.DuckDBPyConnection, sql: str, shard: int | None) -> Pushes:
-    ((pushed, missed),) = con.execute(sql, {"shard": shard}).fetchall()
+def _counted(con: duckdb.DuckDBPyConnection, sql: str, values: dict[str, int]) -> Pushes:
+    ((pushed, missed),) = con.execute(sql, values).fetchall()
     return Pushes(pushed, missed)

@@ -23,7 +23,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler, HTTPScope, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from asleep_pipeline.access.tokens import Tokens
+from asleep_pipeline.access.credentials import Credentials
 from asleep_pipeline.errors import InboxError
 from asleep_pipeline.metrics import PullCollector, metrics_file
 from asleep_pipeline.settings import Settings
@@ -40,6 +40,9 @@ from asleep_pipeline.webhooks.schema import COMPONENTS, events_path
 from asleep_pipeline.webhooks.stream import STREAMS, Streams, following, stream_route
 
 EVENTS_PATH: Final = "/webhooks/asleep"
+PROBES: Final = "probes"
+METRICS: Final = "metrics"
+"""Where the application keeps what whoever serves it may ask as well."""
 _KEYS_LOOKED_AT_S: Final = 2.0
 _UNREADY: Final = {503: ResponseSpec(Problem, description="It cannot.", media_type=PROBLEM_TYPE)}
 _OPENAPI: Final = OpenAPIConfig(
@@ -65,7 +68,7 @@ def build_receiver(settings: Settings) -> Litestar:
     inbox = Inbox.create(settings.inbox_path)
     probes = Probes(inbox)
     live = Live(settings)
-    streams = Streams(live, Tokens(settings.tokens_path))
+    streams = Streams(live, Credentials.of(settings))
     # Whatever else is to be measured joins here: a collector is asked at each scrape.
     metrics = Metrics(
         [
@@ -80,7 +83,7 @@ def build_receiver(settings: Settings) -> Litestar:
         [_events(intake), *_questions(probes, metrics), stream_route(streams)],
         lifespan=[_writing(intake), _watching(keyring), following(live)],
         # Whoever serves it closes them first: nobody would end a stream by waiting for it.
-        state=State({STREAMS: streams}),
+        state=State({STREAMS: streams, PROBES: probes, METRICS: metrics}),
         exception_handlers={HTTPException: _failed, Exception: _failed},
         openapi_config=_OPENAPI,
         # Its own would seize the root logger of the process that hosts the receiver.
@@ -154,7 +157,7 @@ def _watching(keyring: Keyring) -> _Lifespan:
 async def _refresh(keyring: Keyring) -> None:
     while True:
         await asyncio.sleep(_KEYS_LOOKED_AT_S)
-        keyring.refresh()
+        await asyncio.to_thread(keyring.refresh)
 
 
 def _failed(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -23,7 +23,7 @@ from litestar.openapi.spec import (
 
 from asleep_pipeline.asleep.events import INFERENCE_COMPLETE, LONGEST_ID, SESSION_COMPLETE
 from asleep_pipeline.webhooks.answers import MOST_BYTES, PROBLEM_TYPE, REFUSALS, Refusal
-from asleep_pipeline.webhooks.writer import DUPLICATE, STORED
+from asleep_pipeline.webhooks.writer import DUPLICATE, ERASED, STORED
 
 _KEY: Final = "key"
 _USER: Final = "U-EXAMPLE"
@@ -145,7 +145,7 @@ def _responses() -> dict[str, OpenAPIResponse | Reference]:
 
 
 def _stored() -> OpenAPIResponse:
-    status = Schema(type=OpenAPIType.STRING, enum=[STORED, DUPLICATE])
+    status = Schema(type=OpenAPIType.STRING, enum=[STORED, DUPLICATE, ERASED])
     schema = Schema(type=OpenAPIType.OBJECT, properties={"status": status}, required=["status"])
     return OpenAPIResponse(
         description="It is on the disk.",

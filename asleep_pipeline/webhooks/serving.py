@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import resource
-import socket
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
-from typing import Any, Final, cast
 
-import uvicorn
 from filelock import FileLock, Timeout
 from litestar import Litestar
 
-from asleep_pipeline.errors import ConfigurationError, InboxError, UsageError
+from asleep_pipeline.disk import make_private
+from asleep_pipeline.errors import InboxError
+from asleep_pipeline.listener import Certificate, listening, serve_app, serving
 from asleep_pipeline.settings import Settings
-from asleep_pipeline.webhooks.protocol import MOST_CONNECTIONS, GuardedProtocol
 from asleep_pipeline.webhooks.receiver import build_receiver
 from asleep_pipeline.webhooks.stream import STREAMS
-
-_KEEP_ALIVE_S: Final = 75
-_GRACE_S: Final = 10
-_BACKLOG: Final = 2_048
-_OTHER_FILES: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """What TLS needs: PEM files of the certificate with its chain, and of its key."""
-
-    chain: Path
-    key: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +41,10 @@ def running(settings: Settings, *, port: int = 0) -> Iterator[RunningReceiver]:
         InboxError: The inbox cannot be used, or another receiver has it.
         UsageError: The port is taken.
     """
-    with _alone(settings), _listener("127.0.0.1", port) as listener:
-        server = _Server(_config(settings, None))
-        thread = threading.Thread(target=server.run, args=([listener],), name="receiver")
-        thread.start()
-        server.is_ready.wait()
-        try:
-            yield RunningReceiver(_url("127.0.0.1", listener, None))
-        finally:
-            server.should_exit = True
-            thread.join()
+    with alone(settings), listening("127.0.0.1", port) as listener:
+        app = build_receiver(settings)
+        with serving(app, listener, before_end=lambda: end_streams(app)):
+            yield RunningReceiver(listener.base_url)
 
 
 def serve(
@@ -95,75 +69,27 @@ def serve(
         InboxError: The inbox cannot be used, or another receiver has it.
         UsageError: It cannot listen there.
     """
-    _make_room()
-    with _alone(settings), _listener(host, port) as listener:
-        server = _Server(_config(settings, certificate))
-        server.on_ready = lambda: on_url(_url(host, listener, certificate))
-        server.run(sockets=[listener])
+    with alone(settings), listening(host, port, certificate) as listener:
+        app = build_receiver(settings)
+        serve_app(app, listener, on_url=on_url, before_end=lambda: end_streams(app))
 
 
-class _Server(uvicorn.Server):
-    """Tells when it is ready, and ends quietly: being asked to stop is no failure."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_ready = threading.Event()
-        self.on_ready: Callable[[], None] = self.is_ready.set
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        cast("Litestar", self.config.app).state[STREAMS].close()
-        await super().shutdown(sockets)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's
-        self.should_exit = True
-
-
-def _config(settings: Settings, certificate: Certificate | None) -> uvicorn.Config:
-    config = uvicorn.Config(
-        cast("Any", build_receiver(settings)),  # uvicorn and litestar type ASGI apart
-        loop="uvloop",
-        http=GuardedProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        # Requests that are no HTTP are not worth a line each.
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
-        ssl_certfile=certificate.chain if certificate else None,
-        ssl_keyfile=certificate.key if certificate else None,
-    )
-    _load(config, certificate)
-    return config
-
-
-def _load(config: uvicorn.Config, certificate: Certificate | None) -> None:
-    try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
-        if not certificate:
-            raise
-        raise ConfigurationError(
-            f"TLS cannot be spoken with {str(certificate.chain)!r} and {str(certificate.key)!r}: "
-            f"{error.strerror or error}.",
-            fix="Give a certificate and its own key as PEM files, the key without a password.",
-        ) from error
+def end_streams(receiver: Litestar) -> None:
+    """End the streams of a receiver, which nobody would end by waiting for them."""
+    receiver.state[STREAMS].close()
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Be the only receiver of an inbox: two writers would wait for each other."""
+def alone(settings: Settings) -> Iterator[None]:
+    """Be the only receiver of an inbox: two writers would wait for each other.
+
+    Raises:
+        InboxError: There is another one, or the folder cannot be used.
+    """
     path = settings.inbox_path.with_name("receiver.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        make_private(settings.data_dir)
         lock = FileLock(path)
         lock.acquire(blocking=False)
     except Timeout:
@@ -180,29 +106,3 @@ def _alone(settings: Settings) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _make_room() -> None:
-    """Let the process have as many connections as it takes; systems often start with 1,024 files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise UsageError(
-            f"Port {port} of {host} cannot be used: {error.strerror}.",
-            fix="Choose another with --port, or another address with --host.",
-        ) from error
-
-
-def _url(host: str, listener: socket.socket, certificate: Certificate | None) -> str:
-    scheme = "https" if certificate else "http"
-    name = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{name}:{listener.getsockname()[1]}"

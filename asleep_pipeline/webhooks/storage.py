@@ -47,6 +47,8 @@ def connect(path: Path) -> sqlite3.Connection:
         _insist(con, "PRAGMA journal_mode = WAL", _BUSY_S)
         # NORMAL would lose the last commits in a power cut.
         con.execute("PRAGMA synchronous = FULL")
+        # Deleted events leave no bytes in free pages.
+        con.execute("PRAGMA secure_delete = ON")
     except sqlite3.Error:
         con.close()
         raise

@@ -42,7 +42,9 @@ from asleep_pipeline.access.callers import (
     authenticate,
     is_still_known,
 )
-from asleep_pipeline.access.tokens import PREFIX, Tokens
+from asleep_pipeline.access.credentials import Credentials
+from asleep_pipeline.access.roles import Permission
+from asleep_pipeline.access.tokens import PREFIX
 from asleep_pipeline.errors import AccessError
 from asleep_pipeline.webhooks.answers import PROBLEM_TYPE, Problem, problem
 from asleep_pipeline.webhooks.channels import Channel, Position, read_position
@@ -59,7 +61,7 @@ MOST_OF_ONE: Final = 20
 
 _HEARTBEAT_S: Final = 15.0
 _CHECK_S: Final = 0.5
-"""How long a revoked token may still be listened by; a second is promised."""
+"""How long whoever may not ask any more may still listen; a second is promised."""
 _READ_AT_ONCE: Final = 100
 _RETRY_MS: Final = 2_000
 _TOKEN_NAMES: Final = frozenset({"token", "access_token", "api_key"})
@@ -73,11 +75,11 @@ class Streams:
 
     Args:
         live: What they show.
-        tokens: Who may open one.
+        credentials: By which somebody may open one.
     """
 
-    def __init__(self, live: Live, tokens: Tokens) -> None:
-        self._live, self._tokens = live, tokens
+    def __init__(self, live: Live, credentials: Credentials) -> None:
+        self._live, self._credentials = live, credentials
         # A stream lives for as long as what sends it, however that ends.
         self._open: WeakSet[_Stream] = WeakSet()
 
@@ -101,10 +103,12 @@ class Streams:
             return _refused(HTTPStatus.UNAUTHORIZED, _UNKNOWN, headers)
         except AccessError:
             return _refused(HTTPStatus.SERVICE_UNAVAILABLE, _CLOSED, {"retry-after": "5"})
+        if not caller.may(Permission.PEOPLE):
+            return _refused(HTTPStatus.FORBIDDEN, _NOT_ALLOWED)
         ours = sum(stream.caller.org_id == caller.org_id for stream in self._open)
         if ours >= MOST_OF_ONE or len(self._open) >= MOST_STREAMS:
             return _refused(HTTPStatus.TOO_MANY_REQUESTS, _FULL, {"retry-after": "10"})
-        stream = _Stream(self._live, self._tokens, caller)
+        stream = _Stream(self._live, self._credentials, caller)
         self._open.add(stream)
         messages = stream.messages(request.headers.get("last-event-id", ""))
         return ServerSentEvent(messages, headers={"Cache-Control": "no-store"})
@@ -112,15 +116,15 @@ class Streams:
     async def _caller(self, request: Request[Any, Any, Any]) -> Caller:
         given = request.headers.getall("authorization", [])
         header = given[0] if len(given) == 1 else None
-        return await asyncio.to_thread(authenticate, header, self._tokens)
+        return await asyncio.to_thread(authenticate, header, self._credentials)
 
 
 class _Stream:
-    """One stream: what its reader is sent, until its token is revoked or all streams end."""
+    """One stream: what its reader is sent, until its reader may not ask any more or all streams end."""
 
-    def __init__(self, live: Live, tokens: Tokens, caller: Caller) -> None:
+    def __init__(self, live: Live, credentials: Credentials, caller: Caller) -> None:
         self.caller = caller
-        self._live, self._tokens = live, tokens
+        self._live, self._credentials = live, credentials
         self._is_ended = False
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -202,7 +206,7 @@ class _Stream:
         if time.monotonic() - self._checked < _CHECK_S:
             return
         try:
-            is_known = await asyncio.to_thread(is_still_known, self.caller, self._tokens)
+            is_known = await asyncio.to_thread(is_still_known, self.caller, self._credentials)
         except AccessError:
             is_known = False
         self._checked = time.monotonic()
@@ -226,7 +230,7 @@ def stream_route(streams: Streams) -> ControllerRouterHandler:
 
     @get(STREAM_PATH, responses=_PROBLEMS, media_type="text/event-stream")
     async def live_sessions(request: Request[Any, Any, Any]) -> Response[Any]:
-        """The sessions in progress of the token's organisation, as server-sent events."""
+        """The sessions in progress of the caller's organisation, as server-sent events."""
         return await streams.open(request)
 
     return live_sessions
@@ -272,18 +276,20 @@ def _refused(
 
 
 _HEARTBEAT: Final = ServerSentEventMessage(data=None, comment="")
-_UNKNOWN: Final = "The request must bear one API token that holds, as `Authorization: Bearer`."
+_UNKNOWN: Final = "The request must bear one credential that holds, as `Authorization: Bearer`."
+_NOT_ALLOWED: Final = "Your role does not allow this."
 _LOGGED: Final = (
     "A token in an address is written into logs: revoke it, and send another as "
     "`Authorization: Bearer`."
 )
-_CLOSED: Final = "Tokens cannot be checked just now."
+_CLOSED: Final = "Credentials cannot be checked just now."
 _FULL: Final = "There are as many streams as are allowed."
 _PROBLEMS: Final = {
     int(status): ResponseSpec(Problem, description=detail, media_type=PROBLEM_TYPE)
     for status, detail in (
         (HTTPStatus.BAD_REQUEST, _LOGGED),
         (HTTPStatus.UNAUTHORIZED, _UNKNOWN),
+        (HTTPStatus.FORBIDDEN, _NOT_ALLOWED),
         (HTTPStatus.TOO_MANY_REQUESTS, _FULL),
         (HTTPStatus.SERVICE_UNAVAILABLE, _CLOSED),
     )

@@ -7,17 +7,20 @@ key, wait in quarantine until the roster says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from asleep_pipeline.access.organisations import organisations
 from asleep_pipeline.asleep.events import INFERENCE_COMPLETE
 from asleep_pipeline.lake import Lake
 from asleep_pipeline.lake.users import LakeUser
+from asleep_pipeline.privacy.keeping import Policy
 from asleep_pipeline.settings import Organisation, Settings
 from asleep_pipeline.webhooks.inbox import Head, Inbox
 from asleep_pipeline.webhooks.keyring import DEFAULT_KEY
+from asleep_pipeline.webhooks.pushed import started_on
 
 UNKNOWN: Final = "Its user is not on the roster."
 GONE: Final = "The API says that its user is gone."
@@ -33,7 +36,7 @@ class Triage:
     Attributes:
         released: Events that came out of quarantine.
         quarantined: Events that went into it.
-        settled: Windows of stages that are done.
+        settled: Windows of stages that are done, and events of nights that are not kept.
     """
 
     released: int = 0
@@ -49,6 +52,15 @@ class Gate:
     settings: Settings
     _known: dict[str, tuple[LakeUser, bool]] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
+    _organisations: dict[str, Organisation] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read whose keys are whose.
+
+        Raises:
+            AccessError: The settings of organisations cannot be read.
+        """
+        self._organisations = organisations(self.settings)
 
     def look_up(self, user_ids: Iterable[str]) -> None:
         """Ask the lake about users who were not asked about yet.
@@ -79,12 +91,19 @@ class Gate:
             return UNKNOWN
         if is_gone:
             return GONE
-        return "" if event.key_name in key_names_of(self.settings, user.org_id) else FOREIGN
+        return "" if event.key_name in key_names_of(self._organisations, user.org_id) else FOREIGN
+
+    def is_over(self, event: Head, now: datetime) -> bool:
+        """Whether a session began before those that its user's organisation keeps."""
+        user = self.user_of(event)
+        first = user and Policy.of(self.settings, now=now).first_answer(user.org_id)
+        began = started_on(event.session_id)
+        return bool(first and began and began < first)
 
     def key_names(self, user_id: str) -> set[str]:
         """With which keys a user's events may come."""
         user, is_gone = self._known.get(user_id, (None, True))
-        return set() if user is None or is_gone else key_names_of(self.settings, user.org_id)
+        return set() if user is None or is_gone else key_names_of(self._organisations, user.org_id)
 
 
 def triage(inbox: Inbox, gate: Gate, *, now: datetime) -> Triage:
@@ -102,9 +121,11 @@ def triage(inbox: Inbox, gate: Gate, *, now: datetime) -> Triage:
         aside = {event_id for event_id, _ in strangers}
         windows = [e.id for e in events if e.name == INFERENCE_COMPLETE and e.id not in aside]
         inbox.quarantine(strangers, now=now)
-        inbox.settle(windows, "done", now=now)
+        over = [e.id for e in events if e.id not in aside and gate.is_over(e, now)]
+        settled = sorted({*windows, *over})
+        inbox.settle(settled, "done", now=now)
         done.quarantined += len(strangers)
-        done.settled += len(windows)
+        done.settled += len(settled)
     return done
 
 
@@ -118,9 +139,14 @@ def waiting(inbox: Inbox) -> Iterator[list[Head]]:
         after = events[-1].id
 
 
-def key_names_of(settings: Settings, org_id: str) -> set[str]:
-    """The names of the keys that an organisation's events may come with."""
-    organisation = settings.organisations.get(org_id, Organisation())
+def key_names_of(found: Mapping[str, Organisation], org_id: str) -> set[str]:
+    """The names of the keys that an organisation's events may come with.
+
+    Args:
+        found: The organisations whose settings hold.
+        org_id: One of them, or one that has no settings.
+    """
+    organisation = found.get(org_id, Organisation())
     own = organisation.api_key or organisation.api_key_file
     previous = organisation.previous_api_key or organisation.previous_api_key_file
     return ({org_id} if own or previous else set()) | (set() if own else {DEFAULT_KEY})

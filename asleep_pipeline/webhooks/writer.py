@@ -9,14 +9,23 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 import structlog
 
+from asleep_pipeline.privacy.keys import Keys
+from asleep_pipeline.privacy.sealed import UserKey
+from asleep_pipeline.privacy.tombstones import Tombstones
+from asleep_pipeline.webhooks.envelopes import (
+    Addressed,
+    idempotency_secret,
+    keys_of_senders,
+    sealed_body,
+)
 from asleep_pipeline.webhooks.inbox import Arrival, Inbox
 from asleep_pipeline.webhooks.storage import connect, micros, transaction
 
@@ -26,8 +35,9 @@ T = TypeVar("T")
 
 STORED: Final = "stored"
 DUPLICATE: Final = "duplicate"
+ERASED: Final = "erased"
 NOT_STORED: Final = "not stored"
-"""Outcomes of an event; refusals have outcomes of their own."""
+"""Outcomes of an event; refusals have outcomes of their own. Of whoever was erased nothing is kept."""
 
 MOST_QUEUED: Final = 20_000
 MOST_QUEUED_BYTES: Final = 64 * 1024 * 1024
@@ -66,13 +76,14 @@ class Writer(Generic[T]):
 
     Args:
         inbox: Where to.
-        deliver: Told the outcomes of a commit when they are on the disk: STORED, DUPLICATE, or that
-            of the attempt itself; NOT_STORED of what the disk refused. Called in the writer's
+        deliver: Told the outcomes of a commit when they are on the disk: STORED, DUPLICATE, ERASED,
+            or that of the attempt itself; NOT_STORED of what the disk refused. Called in the writer's
             thread; in that of `put` when too much waits already.
     """
 
     def __init__(self, inbox: Inbox, deliver: Callable[[Sequence[tuple[T, str]]], None]) -> None:
         self._inbox = inbox
+        self._tombstones = Tombstones.beside(inbox.path.parent)
         self._deliver = deliver
         self._queue: deque[Attempt[T]] = deque()
         self._queued_bytes = 0
@@ -133,7 +144,8 @@ class Writer(Generic[T]):
     def _stored(self, batch: Sequence[Attempt[T]]) -> list[tuple[T, str]]:
         try:
             self._con = self._con or connect(self._inbox.path)
-            outcomes = _write(self._con, batch)
+            stored = _sealed(self._inbox.keys, batch, self._tombstones)
+            outcomes = _write(self._con, stored, batch, self._tombstones)
         except Exception as error:  # noqa: BLE001 -- a writer that ended would store nothing more
             self._tell(error)
             # A connection that failed may be in any state.
@@ -166,16 +178,56 @@ def _not_stored(batch: Sequence[Attempt[T]]) -> list[tuple[T, str]]:
     return [(a.ticket, NOT_STORED if a.arrival else a.outcome) for a in batch]
 
 
-def _write(con: sqlite3.Connection, batch: Sequence[Attempt[T]]) -> list[tuple[T, str]]:
+_Stored: TypeAlias = tuple[bytes, bytes]
+"""The idempotency key and the body of an event, as they are stored."""
+
+
+def _sealed(
+    keys: Keys | None, batch: Sequence[Attempt[T]], tombstones: Tombstones
+) -> list[_Stored | None]:
+    """Each arrival as it is stored."""
+    arrivals = [attempt.arrival for attempt in batch]
+    users = {a.user_id for a in arrivals if a}
+    # Whoever is erased must not get a key again.
+    of = keys_of_senders(keys, users - tombstones.among(users)) if keys else {}
+    return [_in_envelope(of.get(a.user_id), a) if a else None for a in arrivals]
+
+
+def _in_envelope(key: UserKey | None, arrival: Arrival) -> _Stored:
+    event = arrival.event
+    addressed = Addressed(
+        arrival.key_name, arrival.user_id, event.session_id, event.name, arrival.body
+    )
+    return arrival.key_with(idempotency_secret(key)), sealed_body(key, addressed)
+
+
+def _write(
+    con: sqlite3.Connection,
+    stored: Sequence[_Stored | None],
+    batch: Sequence[Attempt[T]],
+    tombstones: Tombstones,
+) -> list[tuple[T, str]]:
     with transaction(con, _PATIENCE_S):
-        outcomes = [(a.ticket, _add(con, a.arrival) if a.arrival else a.outcome) for a in batch]
+        # Within the transaction: an erasure deletes what came before it in one of its own.
+        erased = tombstones.among(a.arrival.user_id for a in batch if a.arrival)
+        outcomes = [
+            (a.ticket, _outcome(con, a, s, erased)) for a, s in zip(batch, stored, strict=True)
+        ]
         _audit(con, batch, [outcome for _, outcome in outcomes])
     return outcomes
 
 
+def _outcome(
+    con: sqlite3.Connection, attempt: Attempt[T], stored: _Stored | None, erased: Collection[str]
+) -> str:
+    if not (attempt.arrival and stored):
+        return attempt.outcome
+    return ERASED if attempt.arrival.user_id in erased else _add(con, attempt.arrival, *stored)
+
+
 # One statement of many rows that returns the new keys was tried: it takes longer.
-def _add(con: sqlite3.Connection, arrival: Arrival) -> str:
-    key, event = arrival.key, arrival.event
+def _add(con: sqlite3.Connection, arrival: Arrival, key: bytes, body: bytes) -> str:
+    event = arrival.event
     added = con.execute(
         "INSERT INTO event "
         "(key, status, name, version, key_name, user_id, session_id, received_at, body) "
@@ -188,7 +240,7 @@ def _add(con: sqlite3.Connection, arrival: Arrival) -> str:
             arrival.user_id,
             event.session_id,
             micros(arrival.received_at),
-            arrival.body,
+            body,
         ),
     )
     if added.rowcount:

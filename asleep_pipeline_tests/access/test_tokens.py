@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from asleep_pipeline.access.callers import Caller, NotAuthenticated, authenticate, is_still_known
+from asleep_pipeline.access.credentials import Credentials
+from asleep_pipeline.access.members import Members
 from asleep_pipeline.access.roles import Role
 from asleep_pipeline.access.tokens import Tokens
 from asleep_pipeline.errors import AccessError, UsageError
@@ -21,7 +23,12 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 @pytest.fixture
 def tokens(tmp_path: Path) -> Tokens:
     """A place for tokens, where there are none."""
-    return Tokens(tmp_path / "access" / "tokens.sqlite")
+    return Tokens(tmp_path / "access" / "access.sqlite")
+
+
+def known(tokens: Tokens) -> Credentials:
+    """Those tokens, and nothing else, by which somebody is known."""
+    return Credentials(tokens, Members(tokens.path), None)
 
 
 def test_a_token_stands_for_its_organisation(tokens: Tokens) -> None:
@@ -35,10 +42,10 @@ def test_a_token_stands_for_its_organisation(tokens: Tokens) -> None:
         None,
     )
     assert tokens.find(secret) == made
-    assert authenticate(f"Bearer {secret}", tokens) == Caller(
+    assert authenticate(f"Bearer {secret}", known(tokens)) == Caller(
         "acme", Role.ADMIN, f"token:{made.id}", None, made.id
     )
-    assert authenticate(f"bearer  {secret}", tokens) == Caller(
+    assert authenticate(f"bearer  {secret}", known(tokens)) == Caller(
         "acme", Role.ADMIN, f"token:{made.id}", None, made.id
     )
 
@@ -78,12 +85,12 @@ def test_a_revoked_token_holds_no_more(tokens: Tokens) -> None:
     """At once, for new requests and for what goes on; the other tokens stay."""
     made, secret = tokens.create("acme", "x", now=NOW)
     other, other_secret = tokens.create("acme", "y", now=NOW)
-    caller = authenticate(f"Bearer {secret}", tokens)
-    assert is_still_known(caller, tokens)
+    caller = authenticate(f"Bearer {secret}", known(tokens))
+    assert is_still_known(caller, known(tokens))
     tokens.revoke(made.id, now=NOW)
-    assert not is_still_known(caller, tokens)
+    assert not is_still_known(caller, known(tokens))
     with pytest.raises(NotAuthenticated):
-        authenticate(f"Bearer {secret}", tokens)
+        authenticate(f"Bearer {secret}", known(tokens))
     assert tokens.find(other_secret) == other
 
 
@@ -121,7 +128,7 @@ def test_whoever_shows_no_token_is_nobody(tokens: Tokens, header: str | None) ->
     """Nothing but the whole token in the documented form is one."""
     _, secret = tokens.create("acme", "x", now=NOW)
     with pytest.raises(NotAuthenticated):
-        authenticate(header and header.replace("SECRET", secret), tokens)
+        authenticate(header and header.replace("SECRET", secret), known(tokens))
 
 
 def test_without_a_file_there_are_no_tokens(tokens: Tokens) -> None:
@@ -137,8 +144,8 @@ def test_a_file_that_is_none(tokens: Tokens) -> None:
     """Whoever cannot be checked is not let in, and the error says which file it is."""
     tokens.path.parent.mkdir()
     tokens.path.write_bytes(b"no database" * 1000)
-    with pytest.raises(AccessError, match=r"tokens\.sqlite"):
-        authenticate("Bearer asl_x", tokens)
+    with pytest.raises(AccessError, match=r"access\.sqlite"):
+        authenticate("Bearer asl_" + "x" * 43, known(tokens))
 
 
 def test_ids_are_never_used_again(tokens: Tokens) -> None:
@@ -148,3 +155,35 @@ def test_ids_are_never_used_again(tokens: Tokens) -> None:
         con.execute("DELETE FROM token")
     con.close()
     assert tokens.create("duo", "y", now=NOW)[0].id == made.id + 1
+
+
+def test_a_token_has_a_role(tokens: Tokens) -> None:
+    """Whoever shows it is what it was made for; a member is one of the users."""
+    made, secret = tokens.create("acme", "x", now=NOW, role=Role.MEMBER, user_id="ann")
+    caller = authenticate(f"Bearer {secret}", known(tokens))
+    assert caller == Caller("acme", Role.MEMBER, f"token:{made.id}", "ann", made.id)
+    assert caller.may_see("ann")
+    assert not caller.may_see("bob")
+    for role in (Role.OWNER, Role.ADMIN, Role.ANALYST):
+        _, secret = tokens.create("acme", "x", now=NOW, role=role)
+        assert authenticate(f"Bearer {secret}", known(tokens)).role is role
+
+
+@pytest.mark.parametrize(("role", "user_id"), [(Role.MEMBER, None), (Role.ADMIN, "ann")])
+def test_only_members_are_users(tokens: Tokens, role: Role, user_id: str | None) -> None:
+    """A member without user would see nothing, and an admin of a user is a slip."""
+    with pytest.raises(UsageError, match="one of the users"):
+        tokens.create("acme", "x", now=NOW, role=role, user_id=user_id)
+    assert tokens.all() == []
+
+
+def test_pages_of_one_organisation(tokens: Tokens) -> None:
+    """Others are not counted, nor named, nor can they be revoked from there."""
+    made = [tokens.create(org_id, "x", now=NOW)[0] for org_id in ("acme", "duo") * 3]
+    ours = made[::2]
+    assert tokens.of("acme", after=0, limit=2) == ours[:2]
+    assert tokens.of("acme", after=ours[1].id, limit=2) == ours[2:]
+    with pytest.raises(UsageError):
+        tokens.revoke(made[1].id, now=NOW, org_id="acme")
+    assert tokens.get(made[1].id) == made[1]
+    assert tokens.revoke(ours[0].id, now=NOW, org_id="acme").revoked_at == NOW

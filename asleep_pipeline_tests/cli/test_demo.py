@@ -64,6 +64,6 @@ def test_real_users_and_requests_stay_out_of_the_demo(desk: Desk, command: tuple
     """A demo's folder takes no real user, and its people are not asked about at the vendor's."""
     desk.data_dir.mkdir()
     (desk.data_dir / "demo-roster.csv").write_text("user_id\nmade-up\n", encoding="utf-8")
-    said = desk(*command, base_url="https://api.asleep.ai")
+    said = desk(*command, base_url="https://api.asleep.ai", api_key="a-key-of-the-tests")
     assert said.code == ExitCode.CONFIGURATION
     assert "made-up people of the demo" in said.err

@@ -159,7 +159,8 @@ def test_a_missing_receiver_is_named(desk: Desk) -> None:
 
 def test_our_receiver_takes_what_is_sent(desk: Desk) -> None:
     """An event sent by hand is in the inbox once the command ends."""
-    settings = load_settings(api_key=desk.environment["ASLEEP_API_KEY"], data_dir=desk.data_dir)
+    names = ("api_key", "base_url", "data_dir")
+    settings = load_settings(**{n: desk.environment[f"ASLEEP_{n.upper()}"] for n in names})
     with running(settings) as receiver:
         url = f"{receiver.base_url}/webhooks/asleep"
         said = desk("webhooks", "send", "--user", "somebody", "--url", url)

@@ -52,3 +52,17 @@ def test_revoking_nothing(nobody: Desk) -> None:
     assert said.code == ExitCode.USAGE
     assert "There is no token 5" in said.err
     assert "tokens list" in said.err
+
+
+def test_a_token_of_a_member(nobody: Desk, loaded: Desk) -> None:
+    """It names the user whose own it is; one who is not on the roster is remarked."""
+    asked = ("tokens", "create", "--org", "default", "--name", "x", "--role", "member", "--json")
+    made = nobody(*asked, "--user", "ann")
+    assert (made.data["role"], made.data["user_id"]) == ("member", "ann")
+    assert "No such user" in made.err
+    (known, *_) = loaded("users", "list", "--json").data
+    at_home = nobody(*asked, "--user", known["user_id"], data_dir=str(loaded.data_dir))
+    assert "No such user" not in at_home.err
+    refused = nobody(*asked)
+    assert refused.code == ExitCode.USAGE
+    assert "--user" in refused.err

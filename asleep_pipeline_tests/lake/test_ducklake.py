@@ -249,7 +249,8 @@ def test_every_table_and_column_is_commented(lake: Lake) -> None:
 def test_every_type_survives_the_lake(lake: Lake) -> None:
     """A frame of a table's schema comes back with the same types, for every table."""
     for name, table in TABLES.items():
-        assert lake.frame(f"FROM lake.{name}").schema == table.schema, name
+        inserted = ", ".join(c.name for c in table.columns if not c.filled_in)
+        assert lake.frame(f"SELECT {inserted} FROM lake.{name}").schema == table.schema, name
 
 
 def test_files_are_zstd(lake: Lake) -> None:

@@ -40,7 +40,9 @@ def test_the_daily_sync_asks_for_yesterday_today_and_the_lookback(world: SmallWo
 def test_every_shard_gets_a_run_of_its_own(world: SmallWorld, schedule: str) -> None:
     """Several runs of one tick, told apart by their keys; the same at every evaluation of it."""
     platform = Platform(
-        load_settings(data_dir=world.platform.settings.data_dir, api_key="a-key", shards=4)
+        load_settings(
+            data_dir=world.platform.settings.data_dir, api_key="a-key-of-the-tests", shards=4
+        )
     )
     context = dg.build_schedule_context(
         scheduled_execution_time=datetime(2026, 5, 9, 7, tzinfo=UTC)

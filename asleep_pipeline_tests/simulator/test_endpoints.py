@@ -236,3 +236,14 @@ def test_requests_are_counted_by_endpoint(api: Any, person: Person) -> None:
     assert api.sim.requests == {"list_sessions": 2, "get_user": 1}
     api.sim.requests.reset()
     assert not api.sim.requests
+
+
+def test_a_created_user_has_nights_from_then_on(api: Any) -> None:
+    """Who signs up today sleeps tonight, and did not sleep yesterday."""
+    user_id = api.client.post("/ai/v1/users").json()["result"]["user_id"]
+    joined_at = api.sim.clock.now()
+    api.sim.clock.advance(timedelta(days=7))
+    nights = api.rows(user_id, order_by="ASC")
+    assert len(nights) >= 4
+    assert datetime.fromisoformat(nights[0]["session_start_time"]) >= joined_at
+    assert api.detail(user_id, nights[0]["session_id"])["stat"]["time_in_sleep"]

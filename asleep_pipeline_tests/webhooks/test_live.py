@@ -291,7 +291,7 @@ def test_nobody_outside_the_roster_is_shown(bedtime: Nights) -> None:
 
 def test_the_key_must_be_the_organisations(tmp_path: Path) -> None:
     """Events that came with another organisation's key are not shown."""
-    with nights(tmp_path, organisations={"duo": {"api_key": "of-duo"}}) as made:
+    with nights(tmp_path, organisations={"duo": {"api_key": "key-of-duo"}}) as made:
         made.arrive("ann", inference("ann", 0), key_name="duo")
         made.arrive("fay", inference("fay", 0), key_name="default")
         made.arrive("bob", inference("bob", 0), key_name="default")
@@ -302,7 +302,7 @@ def test_the_key_must_be_the_organisations(tmp_path: Path) -> None:
 
 def test_a_key_that_is_changed_during_a_night(tmp_path: Path) -> None:
     """A session whose events come with the old key and the new is one row."""
-    organisations = {"duo": {"previous_api_key": "of-duo-before"}}
+    organisations = {"duo": {"previous_api_key": "key-of-duo-before"}}
     with nights(tmp_path, organisations=organisations) as made:
         made.arrive("fay", inference("fay", 0), key_name="duo")
         made.arrive("fay", inference("fay", 1), key_name="default")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from asleep_pipeline.errors import ConfigurationError, InboxError, UsageError
-from asleep_pipeline.webhooks.serving import Certificate, running, serve
+from asleep_pipeline.listener import Certificate
+from asleep_pipeline.webhooks.serving import running, serve
+from asleep_pipeline_tests.certificates import make_certificate
 from asleep_pipeline_tests.webhooks.senders import (
     KEY,
     PATH,
@@ -36,15 +36,7 @@ CANARY = "canary-7f3a9c51"
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """A certificate for this machine, signed by itself."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    folder = tmp_path_factory.mktemp("tls")
-    made = Certificate(folder / "cert.pem", folder / "key.pem")
-    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    files = ["-keyout", str(made.key), "-out", str(made.chain)]
-    subprocess.run([*words.split(), *names, *files], check=True, capture_output=True)
-    return made
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def pour(sender: Sender, user_id: str) -> Iterator[bytes]:

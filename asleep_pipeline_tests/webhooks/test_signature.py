@@ -14,8 +14,8 @@ from asleep_pipeline.webhooks.serving import running
 from asleep_pipeline.webhooks.signature import Signature
 from asleep_pipeline_tests.webhooks.senders import Sender, a_deployment, a_user, event
 
-SECRET = "whsec_" + b64encode(b"s" * 32).decode()
-OTHER = "whsec_" + b64encode(b"o" * 32).decode()
+SECRET = "whsec_" + b64encode(bytes(range(32))).decode()
+OTHER = "whsec_" + b64encode(bytes(range(32, 64))).decode()
 BODY = b'{"event":"X"}'
 
 

@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from asleep_pipeline.access.callers import Caller
+from asleep_pipeline.access.credentials import Credentials
 from asleep_pipeline.access.roles import Role
 from asleep_pipeline.access.tokens import Tokens
 from asleep_pipeline.lake import Lake
@@ -132,7 +133,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 def receiving(made: Nights) -> Iterator[Desk]:
     """Run a receiver."""
     with running(made.settings) as receiver:
-        yield Desk(receiver.base_url, Tokens(made.settings.tokens_path), made)
+        yield Desk(receiver.base_url, Tokens(made.settings.access_path), made)
 
 
 def test_a_snapshot_then_every_change(desk: Desk) -> None:
@@ -290,6 +291,16 @@ def test_revoking_a_token_ends_its_streams(desk: Desk) -> None:
         assert brief(next(other)) == ("update", "ann", 10)
 
 
+@pytest.mark.parametrize("role", [Role.ANALYST, Role.MEMBER])
+def test_whoever_may_not_see_everybody_is_refused(door: Desk, role: Role) -> None:
+    """The stream tells of all users of an organisation, so that it is not for all of its members."""
+    user_id = "ann" if role is Role.MEMBER else None
+    _, token = door.tokens.create("acme", "x", now=START, role=role, user_id=user_id)
+    answer = door.get(headers={"authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
+    assert opens(door, door.tokens.create("acme", "x", now=START, role=Role.OWNER)[1])
+
+
 def test_streams_are_limited(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """An organisation has so many at a time, whatever others do, and may come back."""
     monkeypatch.setattr(stream, "MOST_OF_ONE", 1)
@@ -342,7 +353,7 @@ def test_streams_end_with_the_receiver(made: Nights) -> None:
 
 def test_sigterm_ends_streams(made: Nights) -> None:
     """The command ends well while somebody listens."""
-    tokens = Tokens(made.settings.tokens_path)
+    tokens = Tokens(made.settings.access_path)
     command = [sys.executable, "-m", "asleep_pipeline.cli", "webhooks", "serve", "--json"]
     environment = {"ASLEEP_DATA_DIR": str(made.settings.data_dir), "ASLEEP_API_KEY": KEY}
     with subprocess.Popen(
@@ -368,14 +379,13 @@ def test_sigterm_ends_streams(made: Nights) -> None:
 
 async def test_a_slow_reader_begins_again(made: Nights) -> None:
     """Who has fallen behind what is kept gets a snapshot, with all that was missed in it."""
-    tokens = Tokens(made.settings.tokens_path)
-    token, _ = tokens.create("acme", "test", now=START)
+    Tokens(made.settings.access_path).create("acme", "test", now=START)
     made.arrive("ann", inference("ann", 0))
     with made.followed() as live:
         made.publishes(("ann", 10))
         live.board._channels["acme"] = Channel(Position(1), kept=3)
-        caller = Caller("acme", Role.ADMIN, "test", None, token.id)
-        messages = _Stream(live, tokens, caller).messages("")
+        caller = Caller("acme", Role.ADMIN, "token:1", None, 1)
+        messages = _Stream(live, Credentials.of(made.settings), caller).messages("")
         names = [(await anext(messages)).event for _ in range(4)]
         assert names == [None, "snapshot", "session", "ready"]
         made.arrive("ann", *(inference("ann", block) for block in range(1, 9)))
@@ -393,7 +403,7 @@ async def test_nothing_is_kept_for_nobody(made: Nights) -> None:
     with made.followed() as live:
         made.publishes(("ann", 10))
         assert live.board._channels == {}
-        assert len(Streams(live, Tokens(made.settings.tokens_path))) == 0
+        assert len(Streams(live, Credentials.of(made.settings))) == 0
 
 
 def test_sessions_and_streams_are_measured(desk: Desk) -> None:

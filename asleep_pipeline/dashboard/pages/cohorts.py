@@ -11,10 +11,15 @@ from asleep_pipeline.dashboard import words
 from asleep_pipeline.dashboard.figures import Figure, fitted
 from asleep_pipeline.dashboard.histogram import histogram
 from asleep_pipeline.dashboard.html import Table, Tile, render
-from asleep_pipeline.dashboard.queries.contents import parameters
 from asleep_pipeline.dashboard.queries.groups import cohorts
 from asleep_pipeline.errors import UsageError
-from asleep_pipeline.warehouse.cohorts import METRICS, Comparison, Sample, compare_cohorts
+from asleep_pipeline.warehouse.cohorts import (
+    METRICS,
+    Comparison,
+    Sample,
+    compare_cohorts,
+    min_group_size,
+)
 
 _LABELS: Final = {
     "tst": "Total sleep time",
@@ -93,7 +98,7 @@ def _compared(
         return nothing | {"said": error.problem}
     dates = f"{words.day(found.first_date)} to {words.day(found.last_date)}"
     if found.is_suppressed:
-        few = parameters(con).min_group_size
+        few = min_group_size(con, chosen)
         said = f"Not shown: a cohort has fewer than {few} people with half of the nights, {dates}."
         return nothing | {"said": said}
     return _shown(found, dates)

@@ -15,7 +15,7 @@ from asleep_pipeline.dashboard.figures import Figure, fitted, sized
 from asleep_pipeline.dashboard.html import Table, render
 from asleep_pipeline.dashboard.measures import Measure
 from asleep_pipeline.dashboard.queries.contents import parameters
-from asleep_pipeline.dashboard.queries.groups import people_of_week, weeks
+from asleep_pipeline.dashboard.queries.groups import least, people_of_week, weeks
 
 _HEAD: Final = (
     "Week of",
@@ -41,7 +41,8 @@ def organisation_page(
 ) -> str:
     """One measure by week and by person, the share of short sleepers, and all weeks as a table."""
     rows, given = weeks(con, org_id), parameters(con)
-    hidden = f"Fewer than {given.min_group_size} people: not shown"
+    few = least(con, org_id)
+    hidden = f"Fewer than {few} people: not shown"
     figures = []
     if week and not rows["is_suppressed"].all():
         figures = [
@@ -52,7 +53,7 @@ def organisation_page(
     return render(
         "organisation",
         org_id=org_id,
-        lead=_lead(rows, given.min_group_size),
+        lead=_lead(rows, few),
         figures=figures,
         weeks=Table("Weeks, the newest first", _HEAD, [_row(row, hidden) for row in _newest(rows)]),
         rule="A week counts people with at least half of its nights. Figures are those of the "

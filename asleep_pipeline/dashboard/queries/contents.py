@@ -48,25 +48,23 @@ class Parameters:
     """What the marts were made with, as far as the pages tell it.
 
     Attributes:
-        min_group_size: Smaller groups are not shown.
         short_sleep_s: A night with less sleep is short.
         weights: Weight of each part of the score, a fraction.
     """
 
-    min_group_size: int
     short_sleep_s: int
     weights: dict[str, float]
 
 
 def parameters(con: duckdb.DuckDBPyConnection) -> Parameters:
     """Read what the marts were made with."""
-    size, short, efficiency, consistency, duration = one(
+    short, efficiency, consistency, duration = one(
         con,
-        "SELECT min_group_size, short_sleep_s, efficiency_weight, consistency_weight,"
-        " duration_weight FROM mart_parameters",
+        "SELECT short_sleep_s, efficiency_weight, consistency_weight, duration_weight"
+        " FROM mart_parameters",
     )
     weights = {"efficiency": efficiency, "consistency": consistency, "duration": duration}
-    return Parameters(size, short, weights)
+    return Parameters(short, weights)
 
 
 def one(

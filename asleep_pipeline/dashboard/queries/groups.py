@@ -31,7 +31,7 @@ def people_of_week(
         """,
         [measure.factor, org_id, week],
     ).pl()["value"]
-    return rows if rows.len() >= _least(con) else rows.clear()
+    return rows if rows.len() >= least(con, org_id) else rows.clear()
 
 
 def cohorts(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
@@ -50,5 +50,10 @@ def cohorts(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     )
 
 
-def _least(con: duckdb.DuckDBPyConnection) -> int:
-    return int(con.execute("SELECT min_group_size FROM mart_parameters").fetchall()[0][0])
+def least(con: duckdb.DuckDBPyConnection, org_id: str) -> int:
+    """How many people of an organisation must be together to be shown."""
+    sql = """
+        SELECT coalesce(max(o.min_group_size), any_value(p.min_group_size))
+        FROM mart_parameters AS p LEFT JOIN dim_organisation AS o ON o.org_id = $1
+    """
+    return int(con.execute(sql, [org_id]).fetchall()[0][0])

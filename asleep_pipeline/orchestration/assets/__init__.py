@@ -6,6 +6,7 @@ from asleep_pipeline.orchestration.assets.average_stats import build_average_sta
 from asleep_pipeline.orchestration.assets.pushed_sessions import build_pushed_sessions
 from asleep_pipeline.orchestration.assets.raw_sessions import build_raw_sessions
 from asleep_pipeline.orchestration.assets.reports import build_reports
+from asleep_pipeline.orchestration.assets.retention import retention
 from asleep_pipeline.orchestration.assets.sessions import build_sessions
 from asleep_pipeline.orchestration.assets.users import users
 from asleep_pipeline.orchestration.assets.warehouse import warehouse
@@ -21,4 +22,5 @@ def build_assets(shards: int) -> list[dg.AssetsDefinition]:
         build_average_stats(shards),
         warehouse,
         *build_reports(),
+        retention,
     ]

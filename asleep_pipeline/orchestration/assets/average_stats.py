@@ -64,6 +64,7 @@ def build_average_stats(shards: int) -> dg.AssetsDefinition:
                         now=platform.clock(),
                         recompute_days=platform.settings.recompute_days,
                         refetch=config.refetch,
+                        first_kept=platform.policy().first_night,
                         on_progress=tell,
                     )
                     told = story.added(told, story.crowd_metadata(crowd))

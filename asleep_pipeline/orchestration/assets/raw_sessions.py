@@ -75,6 +75,7 @@ def build_raw_sessions(shards: int) -> dg.AssetsDefinition:
                     user_ids=platform.user_ids,
                     unfinished_only=config.unfinished_only,
                     refetch=config.refetch,
+                    first_kept=platform.policy().first_answer,
                     on_progress=tell,
                 )
             tell_partitions(context, shard, report.answers_by_date)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from asleep_pipeline.access.organisations import parameters
 from asleep_pipeline.lake.columns import Table
 from asleep_pipeline.lake.tables import SESSIONS
 from asleep_pipeline.orchestration import story
@@ -84,7 +85,7 @@ def warehouse(platform: dg.ResourceParam[Platform]) -> Iterator[dg.MaterializeRe
     settings = platform.settings
     with explained():
         lake = platform.lake()
-        report = publish(lake, settings.warehouse_path, parameters=settings.parameters)
+        report = publish(lake, settings.warehouse_path, parameters=parameters(settings))
         found = differences(lake, report.path)
         picture = sleep_of_all(report.path)
     yield dg.MaterializeResult(

@@ -8,7 +8,7 @@ same with every key in the scope. The SELECTs are the .sql files beside this mod
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -17,7 +17,7 @@ import duckdb
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.cohorts import Cohort
 from asleep_pipeline.lake.columns import Table
-from asleep_pipeline.sleep.parameters import Parameters
+from asleep_pipeline.sleep.parameters import OwnParameters, Parameters
 from asleep_pipeline.warehouse.marts.tables import (
     COHORT_MEMBER,
     COHORT_WEEK,
@@ -27,6 +27,7 @@ from asleep_pipeline.warehouse.marts.tables import (
     FCT_USER_DAY,
     ORG_MONTH,
     ORG_WEEK,
+    ORGANISATION,
     PARAMETERS,
     USER_MONTH,
     USER_WEEK,
@@ -38,6 +39,7 @@ _FOLDER = files("asleep_pipeline.warehouse.marts")
 _SQL: Final = {
     name: _FOLDER.joinpath(f"{name}.sql").read_text(encoding="utf-8")
     for name in (
+        "dim_organisation",
         "dim_user",
         "fct_session",
         "fct_night",
@@ -47,6 +49,8 @@ _SQL: Final = {
         "group_period",
     )
 }
+GROUP_PERIOD: Final = _SQL["group_period"]
+"""Figures of groups, from `grouped` for the keys in `scope` (group_key, period)."""
 SELECTS: Final = "\n".join(
     [*_SQL.values(), _FOLDER.joinpath("build.py").read_text(encoding="utf-8")]
 )
@@ -79,13 +83,47 @@ def write_parameters(con: duckdb.DuckDBPyConnection, parameters: Parameters) -> 
     con.execute(f"INSERT INTO {PARAMETERS.name} BY NAME SELECT {values}", row)
 
 
+def refresh_organisations(
+    con: duckdb.DuckDBPyConnection, own: Mapping[str, OwnParameters]
+) -> Counter[str]:
+    """Replace `dim_organisation`, and remember whose groups and users it makes different.
+
+    Args:
+        con: As of `refresh_marts`.
+        own: What is different for an organisation, by its name.
+
+    Returns:
+        Rows written, by mart; nothing when all organisations are as they were.
+    """
+    columns: list[list[object]] = [
+        list(own),
+        [None if each.free_days is None else list(each.free_days) for each in own.values()],
+        [each.min_group_size for each in own.values()],
+    ]
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE own AS SELECT unnest($1::VARCHAR[]) AS org_id, "
+        "unnest($2::TINYINT[][]) AS free_days, unnest($3::INTEGER[]) AS min_group_size",
+        columns,
+    )
+    con.execute("CREATE OR REPLACE TEMP TABLE earlier AS FROM dim_organisation")
+    con.execute(f"DELETE FROM {ORGANISATION.name}")
+    count = _insert(con, ORGANISATION, _SQL["dim_organisation"])
+    changed = con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE changed_organisations AS
+        SELECT DISTINCT org_id FROM ({_difference("dim_organisation", "earlier")})
+        """
+    ).fetchone()
+    return Counter({ORGANISATION.name: count} if changed and changed[0] else {})
+
+
 def refresh_marts(con: duckdb.DuckDBPyConnection, cohorts: Sequence[Cohort] = ()) -> Counter[str]:
-    """Bring every mart up to date with `sessions`, `users` and `mart_parameters`.
+    """Bring every other mart up to date with `sessions`, `users`, `mart_parameters` and `dim_organisation`.
 
     Args:
         con: A connection to the working file, in a transaction, with a temporary table
             `changed_sessions` (user_id, session_id): what was inserted, changed or removed since
-            the marts were last brought up to date.
+            the marts were last brought up to date; after `refresh_organisations`.
         cohorts: Groups of users to be looked at week by week.
 
     Returns:
@@ -131,10 +169,10 @@ def _refresh_members(
     for cohort in cohorts:
         written[COHORT_MEMBER.name] += _insert_members(con, cohort)
     con.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE changed_cohorts AS
         SELECT DISTINCT cohort FROM (
-            (FROM cohort_member EXCEPT FROM earlier) UNION ALL (FROM earlier EXCEPT FROM cohort_member)
+            {_difference("cohort_member", "earlier")}
         )
         """
     )
@@ -276,15 +314,9 @@ def _refresh_period(
 def _refresh_groups(con: duckdb.DuckDBPyConnection, written: Counter[str]) -> None:
     for table, of_users, source in _GROUPS:
         group, period = table.key
-        con.execute(
-            f"""
-            CREATE OR REPLACE TEMP VIEW grouped AS
-            SELECT {group} AS group_key, {period} AS period, * EXCLUDE ({period}),
-                nights * 2 >= date_diff('day', {period}, {period} + INTERVAL 1 {period}) AS is_enough
-            FROM {source}
-            """
-        )
-        # All groups of the periods that were touched, and all periods of a cohort that is another.
+        con.execute(f"CREATE OR REPLACE TEMP VIEW grouped AS {grouped_select(table, source)}")
+        # All groups of the periods that were touched, and all periods of a cohort that is another or of
+        # whose organisations one is.
         _scope(
             con,
             f"""
@@ -297,14 +329,37 @@ def _refresh_groups(con: duckdb.DuckDBPyConnection, written: Counter[str]) -> No
             SELECT cohort, {period}
             FROM changed_cohorts CROSS JOIN (SELECT DISTINCT {period} FROM {of_users.name})
             WHERE '{group}' = '{COHORT_MEMBER.key[0]}'
+            UNION
+            SELECT group_key, period FROM grouped SEMI JOIN changed_organisations USING (org_id)
             """,
         )
         con.execute(
             f"DELETE FROM {table.name} USING scope WHERE {group} = group_key AND {period} = scope.period"
         )
-        select = _SQL["group_period"]
         names = f"group_key AS {group}, period AS {period}"
-        written[table.name] = _insert(con, table, f"SELECT * RENAME ({names}) FROM ({select})")
+        written[table.name] = _insert(
+            con, table, f"SELECT * RENAME ({names}) FROM ({GROUP_PERIOD})"
+        )
+
+
+def grouped_select(table: Table, source: str) -> str:
+    """What `GROUP_PERIOD` takes as `grouped`.
+
+    Args:
+        table: The mart of groups whose keys and period are meant.
+        source: What gives the users' weeks or months, with a column for the group.
+    """
+    group, period = table.key
+    return f"""
+        SELECT {group} AS group_key, {period} AS period, * EXCLUDE ({period}),
+            nights * 2 >= date_diff('day', {period}, {period} + INTERVAL 1 {period}) AS is_enough
+        FROM {source}
+    """
+
+
+def _difference(one: str, other: str) -> str:
+    """The rows that only one of two tables has."""
+    return f"(FROM {one} EXCEPT FROM {other}) UNION ALL (FROM {other} EXCEPT FROM {one})"
 
 
 def _of_spans(name: str) -> str:

@@ -2,9 +2,14 @@
 -- the group_key of each group that the user is in.
 
 WITH members AS (
-    SELECT u.*, p.min_group_size, p.short_sleep_s
+    SELECT
+        u.*,
+        -- Of a cohort, nobody is told more closely than their own organisation lets them be.
+        max(o.min_group_size) OVER (PARTITION BY group_key, period) AS min_group_size,
+        p.short_sleep_s
     FROM grouped AS u
     SEMI JOIN scope USING (group_key, period)
+    JOIN dim_organisation AS o USING (org_id)
     CROSS JOIN mart_parameters AS p
     -- Others may have recorded one odd night only.
     WHERE u.is_enough

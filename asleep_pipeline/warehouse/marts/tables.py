@@ -351,13 +351,25 @@ ORG_WEEK: Final = _group_period("mart_org_week", _ORG, "week", _MONDAY)
 ORG_MONTH: Final = _group_period("mart_org_month", _ORG, "month", _FIRST)
 COHORT_WEEK: Final = _group_period("mart_cohort_week", _COHORT, "week", _MONDAY)
 
+ORGANISATION: Final = Table(
+    "dim_organisation",
+    "One row an organisation: its settings with the defaults filled in.",
+    (
+        _ORG,
+        Column("free_days", "TINYINT[]", "Days off of its users without their own", "ISO weekday"),
+        Column("min_group_size", "INTEGER", "Smaller groups of it are suppressed", "count"),
+    ),
+    key=("org_id",),
+    sorted_by=("org_id",),
+)
+
 DIM_USER: Final = Table(
     "dim_user",
     "One row a user: the roster with the defaults filled in. Those who are gone stay.",
     (
         *_USER,
         text("timezone", "Home zone (IANA)"),
-        Column("free_days", "TINYINT[]", "Days off, of the roster or the setting", "ISO weekday"),
+        Column("free_days", "TINYINT[]", "Days off, of the roster or the settings", "ISO weekday"),
         seconds("sleep_need_s", "Sleep the user needs, of the roster or the setting"),
         Column("birth_year", "INTEGER", "Year of birth"),
         text("gender", "male, female, non_binary, other or prefer_not_to_say"),
@@ -380,7 +392,7 @@ COHORT_MEMBER: Final = Table(
 
 PARAMETERS: Final = Table(
     "mart_parameters",
-    "The settings that the marts were made with: one row.",
+    "The settings that the marts were made with, where an organisation has no own: one row.",
     (
         Column("free_days", "TINYINT[]", "Days off of users without their own", "ISO weekday"),
         seconds("sleep_need_s", "Sleep need of users without their own"),
@@ -402,6 +414,7 @@ PARAMETERS: Final = Table(
 )
 
 MARTS: Final = (
+    ORGANISATION,
     DIM_USER,
     COHORT_MEMBER,
     FCT_SESSION,

@@ -14,13 +14,14 @@ SELECT
 FROM (
     SELECT *
     FROM fct_user_day
+    JOIN dim_organisation USING (org_id)
     WHERE window_days = 30
         AND score IS NOT NULL
         AND night_date > (SELECT max(night_date) FROM fct_night) - 7
         AND ($organisation IS NULL OR org_id = $organisation)
     QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY night_date DESC) = 1
 )
-QUALIFY users >= (SELECT min_group_size FROM mart_parameters)
+QUALIFY users >= min_group_size
     -- Not the place: many may share one.
     AND (row_number() OVER (PARTITION BY org_id ORDER BY score DESC, user_id) <= least(10, users // 2) OR is_user)
 ORDER BY org_id, place, is_user DESC, user_id

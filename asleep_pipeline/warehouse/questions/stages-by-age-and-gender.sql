@@ -27,5 +27,7 @@ FROM (
     QUALIFY row_number() OVER (PARTITION BY d.user_id ORDER BY d.night_date DESC) = 1
 )
 GROUP BY 1, 2
-HAVING count(*) >= (SELECT min_group_size FROM mart_parameters)
+HAVING count(*) >= (
+    SELECT max(min_group_size) FROM dim_organisation WHERE $organisation IS NULL OR org_id = $organisation
+)
 ORDER BY min(age_years), gender

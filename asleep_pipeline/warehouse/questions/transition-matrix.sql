@@ -36,7 +36,11 @@ FROM (
         AND night_date > (SELECT max(night_date) FROM fct_night) - 30
         AND ($user IS NULL OR user_id = $user)
         AND ($organisation IS NULL OR org_id = $organisation)
-    HAVING count(DISTINCT user_id) >= if($user IS NULL, (SELECT min_group_size FROM mart_parameters), 1)
+    HAVING count(DISTINCT user_id) >= if(
+        $user IS NULL,
+        (SELECT max(min_group_size) FROM dim_organisation WHERE $organisation IS NULL OR org_id = $organisation),
+        1
+    )
 )
 GROUP BY from_stage
 ORDER BY list_position(['wake', 'light', 'deep', 'rem'], from_stage)

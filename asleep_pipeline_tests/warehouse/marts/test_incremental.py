@@ -16,7 +16,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from asleep_pipeline.lake.cohorts import Cohort, drop_cohort, put_cohort
-from asleep_pipeline.sleep.parameters import Parameters
+from asleep_pipeline.sleep.parameters import OwnParameters, Parameters
 from asleep_pipeline.warehouse import publish
 from asleep_pipeline.warehouse.marts import build
 from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
@@ -55,25 +55,26 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HandMade]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_many_small_publications_equal_one_from_scratch(made: HandMade, seed: int) -> None:
-    """Sessions come, change, move and go; so do users, their days off, and cohorts."""
+    """Sessions come, change, move and go; so do users, days off, cohorts, and organisations' own."""
     history = History(made, Random(seed))
     history.begin()
-    assert made.publish(SMALL_GROUPS).is_full
+    assert made.publish(history.parameters).is_full
     for _ in range(4):
         history.go_on()
-        assert not made.publish(SMALL_GROUPS).is_full
-        assert_as_from_scratch(made, history.told)
+        assert not made.publish(history.parameters).is_full
+        assert_as_from_scratch(made, history)
 
 
-def assert_as_from_scratch(made: HandMade, told: list[str]) -> None:
+def assert_as_from_scratch(made: HandMade, history: History) -> None:
     """Compare all marts with those of a file that is built anew from the lake."""
     anew = made.path.parent / "anew" / made.path.name
-    assert publish(made.lake, anew, parameters=SMALL_GROUPS, from_scratch=True).is_full
+    parameters = history.parameters
+    assert publish(made.lake, anew, parameters=parameters, from_scratch=True).is_full
     for (name, frame), expected in zip(content(made.path), content(anew), strict=True):
         try:
             assert_frame_equal(frame, expected[1], abs_tol=1e-9, rel_tol=0)
         except AssertionError as error:
-            error.add_note(f"{name}, after {told}")
+            error.add_note(f"{name}, after {history.told}")
             raise
 
 
@@ -94,6 +95,7 @@ class History:
     random: Random
     sessions: dict[tuple[str, str], Row] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    parameters: Parameters = SMALL_GROUPS
 
     def begin(self) -> None:
         """A roster, and three nights of four for each user."""
@@ -127,8 +129,16 @@ class History:
             self._deleted,
             self._swapped_main_sleep,
         ]
-        of_groups = [self._other_person, self._cohort, self._no_cohort]
+        of_groups = [self._other_person, self._own_settings, self._cohort, self._no_cohort]
         return [*of_sessions, *of_groups, *of_groups]
+
+    def _own_settings(self) -> None:
+        pick = self.random.choice
+        own = OwnParameters(
+            free_days=pick([None, (1,), (), (5, 6)]), min_group_size=pick([None, 1, 3])
+        )
+        others = self.parameters.own | {pick(["east", "west", "nobody"]): own}
+        self.parameters = self.parameters.model_copy(update={"own": others})
 
     def _put(self, *rows: Row) -> None:
         self.sessions |= {(row["user_id"], row["session_id"]): row for row in rows}
@@ -143,7 +153,7 @@ class History:
         return {
             "user_id": user,
             "org_id": pick(["east", "west"]),
-            "free_days": pick([[6, 7], [1], [5, 6], [], [1, 2, 3, 4, 5, 6, 7], [3, 4, 5]]),
+            "free_days": pick([None, [6, 7], [1], [5, 6], [], [1, 2, 3, 4, 5, 6, 7], [3, 4, 5]]),
             "sleep_need_s": pick([6, 7.5, 8, 9]) * 3600,
             "timezone": pick([*ZONES, ""]) or None,
         }
@@ -291,3 +301,45 @@ def test_sleep_over_noon_counts_for_the_day_before_its_night(made: HandMade) -> 
         made.publish(SMALL_GROUPS)
         seen.append(made.row(same)["same_state_s"])
     assert seen == [86_400, 86_400 - 7200, 86_400]
+
+
+def test_what_one_organisation_changes_costs_only_what_it_touches(made: HandMade) -> None:
+    """Another smallest group is read without a night made anew; other days off, without another's nights."""
+    nights = [f"{FIRST + timedelta(days=day)}" for day in range(14)]
+    for user, org in zip(USERS, ["east", "east", "east", "west", "west"], strict=False):
+        made.put_users({"user_id": user, "org_id": org})
+        made.put(*(session(user, night, "900L", org_id=org) for night in nights))
+    assert made.publish(SMALL_GROUPS).is_full
+    shown = "SELECT org_id, bool_and(is_suppressed) FROM mart_org_week GROUP BY 1 ORDER BY 1"
+    assert made.frame(shown).rows() == [("east", False), ("west", False)]
+    larger = {"west": OwnParameters(min_group_size=3)}
+    report = made.publish(SMALL_GROUPS.model_copy(update={"own": larger}))
+    assert not report.is_full
+    assert report.rows_changed.get("fct_night", 0) == 0
+    assert report.rows_changed["dim_organisation"] == 2
+    assert made.frame(shown).rows() == [("east", False), ("west", True)]
+    free = larger | {"east": OwnParameters(free_days=(1,))}
+    report = made.publish(SMALL_GROUPS.model_copy(update={"own": free}))
+    assert report.rows_changed["fct_night"] == 3 * 14
+    days = "SELECT DISTINCT org_id, free_days FROM dim_user ORDER BY 1"
+    assert made.frame(days).rows() == [("east", [1]), ("west", [6, 7])]
+    assert (
+        made.publish(SMALL_GROUPS.model_copy(update={"own": free})).rows_changed.get("fct_night")
+        is None
+    )
+
+
+def test_a_cohort_is_as_large_as_the_strictest_of_its_organisations_asks(made: HandMade) -> None:
+    """Those of an organisation are not told of in a smaller group because others are with them."""
+    nights = [f"{FIRST + timedelta(days=day)}" for day in range(14)]
+    for user, org in zip(USERS, ["east", "east", "west", "west"], strict=False):
+        made.put_users({"user_id": user, "org_id": org})
+        made.put(*(session(user, night, "900L", org_id=org) for night in nights))
+    for name, condition in {"east": "org_id = 'east'", "all": "true"}.items():
+        put_cohort(made.lake, Cohort(name, condition), now=LONG_AGO)
+    made.publish(SMALL_GROUPS)
+    shown = "SELECT cohort, bool_and(is_suppressed) FROM mart_cohort_week GROUP BY 1 ORDER BY 1"
+    assert made.frame(shown).rows() == [("all", False), ("east", False)]
+    strict = {"west": OwnParameters(min_group_size=5)}
+    made.publish(SMALL_GROUPS.model_copy(update={"own": strict}))
+    assert made.frame(shown).rows() == [("all", True), ("east", False)]

@@ -1,0 +1,1 @@
+"""What the project rests on: licences and known weaknesses of its dependencies."""
