@@ -36,7 +36,6 @@ ALLOWED: Final = frozenset(
 EXCEPTIONS: Final = {
     "axe-playwright-python": "MIT, by its licence file; axe-core in it is MPL-2.0, for tests",
     "docutils": "public domain and BSD-2-Clause; the GPL is of a file for an editor",
-    "httpx-aiohttp": "BSD-3-Clause, by its licence file",
 }
 """Packages whose metadata does not tell, and what was read in their files."""
 

@@ -55,4 +55,4 @@ class NightFacts:
         return self.con.sql(_CYCLE_ENDS.format(mart=_SQL["fct_session"])).pl().to_dicts()
 
 
-_INTERNAL = [column.name for column in SESSIONS.columns if column.internal]
+_INTERNAL = [c.name for c in SESSIONS.columns if c.internal and c.name in SESSIONS.schema]
