@@ -20,7 +20,7 @@ import duckdb
 from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.engine import quoted
 from asleep_pipeline.sleep import MACROS
-from asleep_pipeline.warehouse.files import attach_published
+from asleep_pipeline.warehouse.files import attach_published, unopened
 
 _PARAMETERS: Final = "mart_parameters"
 _FOR_EVERYONE: Final = frozenset({"tz_rules", _PARAMETERS, "load_info"})
@@ -151,10 +151,7 @@ class _Edition:
             self._con.execute("SET TimeZone = 'UTC'")
             attach_published(self._con, path, _FILE)
         except duckdb.Error as error:
-            raise WarehouseError(
-                f"The warehouse {path} cannot be opened: {str(error).splitlines()[0]}",
-                fix="Publish it again: `asleep-pipeline rebuild`.",
-            ) from error
+            raise unopened(path, error) from error
         self._con.execute(MACROS)
         self._tables = _tables(self._con)
         for org_id in organisations:

@@ -21,7 +21,7 @@ from typing import Final
 import duckdb
 
 from asleep_pipeline.errors import UsageError, WarehouseError
-from asleep_pipeline.warehouse.files import opened
+from asleep_pipeline.warehouse.files import opened, unopened
 from asleep_pipeline.warehouse.marts.tables import MARTS, PARAMETERS
 from asleep_pipeline.warehouse.publish import LOAD_INFO, PUBLISHED
 from asleep_pipeline.warehouse.views.tables import FCT_EPOCH
@@ -86,10 +86,7 @@ def read_warehouse(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         con = opened(path)
     except duckdb.Error as error:
-        raise WarehouseError(
-            f"The warehouse {path} cannot be opened: {_first_line(error)}",
-            fix="Publish it again: `asleep-pipeline rebuild`.",
-        ) from error
+        raise unopened(path, error) from error
     with con:
         con.execute("SET TimeZone = 'UTC'")
         yield con

@@ -15,6 +15,7 @@ from typing import Final
 import duckdb
 
 from asleep_pipeline.disk import discard, sync
+from asleep_pipeline.errors import WarehouseError
 from asleep_pipeline.lake.engine import connect, load_ciphers, quoted
 from asleep_pipeline.privacy.keys import Keys, keys_of
 
@@ -164,6 +165,18 @@ def opened(path: Path) -> duckdb.DuckDBPyConnection:
         con.close()
         raise
     return con
+
+
+def unopened(path: Path, error: duckdb.Error) -> WarehouseError:
+    """What to say of a published file that cannot be opened, and what to do."""
+    reason = str(error).splitlines()[0]
+    lacks_key = "encrypted" in reason and keys_of(path.parent) is None
+    return WarehouseError(
+        f"The warehouse {path} cannot be opened: {reason}",
+        fix="Set encryption_key_file to its file of master keys."
+        if lacks_key
+        else "Publish it again: `asleep-pipeline rebuild`.",
+    )
 
 
 def attach_published(con: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:

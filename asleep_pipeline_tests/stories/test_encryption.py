@@ -168,8 +168,11 @@ def test_no_file_tells_of_a_night(plain: Twin, sealed: Twin) -> None:
     assert clear.isdisjoint({"sleep_stages", "time_in_sleep", "ended_at", "timezone", "extra"})
 
 
-def test_the_published_file_opens_by_its_key_alone(sealed: Twin) -> None:
+def test_the_published_file_opens_by_its_key_alone(sealed: Twin, tmp_path: Path) -> None:
     """By any DuckDB, without an extension; the working file beside it likewise."""
+    copy = shutil.copy(sealed.data_dir / "asleep.duckdb", tmp_path)
+    with pytest.raises(WarehouseError, match="Set encryption_key_file"), read_warehouse(Path(copy)):
+        pass
     files = (sealed.data_dir / "asleep.duckdb", sealed.data_dir / "warehouse" / "working.duckdb")
     keys = keys_of(sealed.data_dir)
     assert keys is not None
