@@ -110,7 +110,7 @@ def changing(path: Path) -> Iterator[sqlite3.Connection]:
     """
     with _opened(path) as con:
         _make_private(path)
-        with _transaction(con):
+        with transaction(con):
             yield con
 
 
@@ -159,7 +159,7 @@ def _take_over(earlier: Path, path: Path) -> None:
 def _bring_up_to_date(con: sqlite3.Connection, path: Path) -> None:
     if _steps_taken(con) == len(_STEPS):
         return
-    with _transaction(con):
+    with transaction(con):
         taken = _steps_taken(con)
         if taken > len(_STEPS):
             raise AccessError(
@@ -176,7 +176,15 @@ def _steps_taken(con: sqlite3.Connection) -> int:
 
 
 @contextmanager
-def _transaction(con: sqlite3.Connection) -> Iterator[None]:
+def transaction(con: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the block writes; of one that fails, nothing is left.
+
+    Args:
+        con: A connection that begins no transaction by itself.
+
+    Raises:
+        sqlite3.Error: It cannot be written.
+    """
     con.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -18,6 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
+from asleep_pipeline.access.database import transaction
 from asleep_pipeline.disk import sync_path_to
 from asleep_pipeline.errors import ErasureError
 from asleep_pipeline.privacy.tombstones import BUSY_S
@@ -227,10 +228,8 @@ class Journal:
         with self._errors_explained():
             if not self.path.exists():
                 _make(self.path)
-        with self._connection() as con:
-            con.execute("BEGIN IMMEDIATE")
+        with self._connection() as con, transaction(con):
             yield con
-            con.execute("COMMIT")
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from asleep_pipeline.access.database import transaction
 from asleep_pipeline.errors import ConfigurationError
 from asleep_pipeline.privacy.key_files import key_file_of
 from asleep_pipeline.privacy.master_keys import MasterKeys, add_master_key, read_master_keys
@@ -166,7 +167,7 @@ class Keys:
 
     def drop_file_keys_before(self, present: str) -> None:
         """Forget the keys of published files that are earlier than one: no file needs them any more."""
-        with self._lock, self._connection() as con, _transaction(con):
+        with self._lock, self._connection() as con, transaction(con):
             rows = con.execute("SELECT * FROM common WHERE name = ?", [_FILES]).fetchall()
             numbers = {self._file_key(row): row["number"] for row in rows}
             con.execute(
@@ -176,7 +177,7 @@ class Keys:
 
     def renew_file_key(self) -> str:
         """Make another key for published files, and return it; the earlier ones stay until dropped."""
-        with self._lock, self._connection() as con, _transaction(con):
+        with self._lock, self._connection() as con, transaction(con):
             self._renew_file_key(con)
         return self.file_keys()[0]
 
@@ -189,7 +190,7 @@ class Keys:
                 the user's rows, so that the next publication has not to be built for that.
         """
         with self._lock, self._connection() as con:
-            with _transaction(con):
+            with transaction(con):
                 gone = con.execute("DELETE FROM user WHERE name = ?", [self._name(user_id)])
                 if gone.rowcount and from_files:
                     self._renew_file_key(con)
@@ -211,7 +212,7 @@ class Keys:
                 self._read_as = _stamp(self._master_file)
             for table in ("common", "user"):
                 while rows := self._wrapped_otherwise(con, table):
-                    with _transaction(con):
+                    with transaction(con):
                         self._rewrap(con, table, rows)
             return self.status()
 
@@ -253,7 +254,7 @@ class Keys:
     def _make(self, con: sqlite3.Connection, user_ids: Iterable[str]) -> None:
         self._refresh_masters()
         names = map(self._name, user_ids)
-        with _transaction(con):
+        with transaction(con):
             con.executemany(
                 # Another process may have made it meanwhile: the first one holds.
                 "INSERT INTO user VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -346,7 +347,7 @@ class Keys:
         con.execute("PRAGMA synchronous = FULL")
         con.execute("PRAGMA secure_delete = ON")
         con.executescript(_SCHEMA)
-        with _transaction(con):
+        with transaction(con):
             for name in (_NAMES, _FILES):
                 if not con.execute("SELECT 1 FROM common WHERE name = ?", [name]).fetchone():
                     self._add_common(con, name, 1)
@@ -364,14 +365,3 @@ def _stamp(file: Path) -> Any:
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-@contextmanager
-def _transaction(con: sqlite3.Connection) -> Iterator[None]:
-    con.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        con.execute("ROLLBACK")
-        raise
-    con.execute("COMMIT")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import ssl
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from asleep_pipeline.asleep._http import Request, Wire
 from asleep_pipeline.errors import ConfigurationError
 from asleep_pipeline_tests.asleep.raw_server import BODY, WHOLE, Server, head
 from asleep_pipeline_tests.asleep.test_secrets import CANARY, told
+from asleep_pipeline_tests.certificates import make_certificate
 
 ATTEMPTS = 4
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -291,19 +290,8 @@ def test_unusable_proxy_is_refused_without_being_shown(
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """Certificate and key of this machine, signed by itself."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("There is no openssl to make a certificate with.")
-    path = tmp_path / "self.pem"
-    made = (
-        "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run(
-        [openssl, *made.split(), "-keyout", path, "-out", tmp_path / "cert.pem"],
-        check=True,
-        capture_output=True,
-    )
-    path.write_bytes(path.read_bytes() + (tmp_path / "cert.pem").read_bytes())
+    made, path = make_certificate(tmp_path), tmp_path / "self.pem"
+    path.write_bytes(made.key.read_bytes() + made.chain.read_bytes())
     return path
 
 
